@@ -1,0 +1,31 @@
+# Everything here sets itself up: it needs only Python >= 3.11, git and make.
+
+PYTHON ?= python3
+VENV   := .venv
+RUN    := $(VENV)/bin/python
+
+.PHONY: help demo test lint clean
+
+help:
+	@echo "make demo   learn to play Pong in closed form: collect, fit, train, play, print the table, draw media/pong.gif"
+	@echo "make test   ruff and the test suite"
+	@echo "make clean  remove the virtual environment and caches (data/ and results/ stay)"
+
+$(VENV)/ready: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	@touch $@
+
+demo: $(VENV)/ready
+	$(RUN) src/demo_pong.py
+
+test: $(VENV)/ready
+	$(RUN) -m ruff check src tests
+	$(RUN) -m ruff format --check src tests
+	$(RUN) -m pytest -n 2 --dist loadfile
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,123 @@
+"""Files of arrays: written whole or not at all, read without pickle, refused with one clear sentence.
+
+Identical content gives identical bytes: archive members carry no time stamp.
+"""
+
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+PathLike = str | os.PathLike[str]
+
+
+def write_atomically(path: PathLike, write: Callable[[BinaryIO], None]) -> None:
+    """Let `write` fill a temporary file beside `path`, then rename it over `path`; on any error nothing is left.
+
+    Raises   OSError naming `path` if the disk is full or the folder cannot be written.
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        with os.fdopen(descriptor, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException as error:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+        if isinstance(error, OSError):
+            raise OSError(error.errno, f"cannot write {path}: {error.strerror or error}") from error
+        raise
+
+
+def write_npz(path: PathLike, compress: bool = False, **arrays: Any) -> None:
+    """Write named arrays as an .npz archive without pickle and without time stamps.
+
+    Raises   ValueError if an array would need pickle; OSError if the file cannot be written.
+    """
+    values = {name: np.asanyarray(value) for name, value in arrays.items()}
+    for name, value in values.items():
+        if value.dtype.hasobject:
+            raise ValueError(f"{path}: array '{name}' holds Python objects and cannot be stored without pickle")
+
+    def write(file: BinaryIO) -> None:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED) as archive:
+            for name, value in values.items():
+                member = zipfile.ZipInfo(f"{name}.npy")  # a fixed date, so that equal arrays give equal bytes
+                member.compress_type = archive.compression
+                with archive.open(member, "w", force_zip64=True) as stream:
+                    np.lib.format.write_array(stream, value, allow_pickle=False)
+
+    write_atomically(path, write)
+
+
+def read_npz(path: PathLike, required: tuple[str, ...] = (), remedy: str = "") -> dict[str, np.ndarray]:
+    """Read every array of an .npz archive.
+
+    required  names that must be present
+    remedy    what the reader should run if the file is missing or damaged, e.g. "run python src/bc_pong.py"
+    Raises    FileNotFoundError, or ValueError if the file is damaged or lacks a required array.
+    """
+    advice = f": {remedy}" if remedy else ""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path} not found{advice}")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ValueError("it is not an .npz archive")
+            arrays = {name: archive[name] for name in archive.files}
+    except Exception as error:  # zipfile, zlib and numpy raise a dozen kinds here; all of them mean the same
+        raise ValueError(f"{path} is damaged or not an .npz archive ({error}){advice}") from error
+    missing = [name for name in required if name not in arrays]
+    if missing:
+        raise ValueError(f"{path} lacks the arrays {', '.join(missing)}{advice}")
+    return arrays
+
+
+def write_npy(path: PathLike, array: np.ndarray) -> None:
+    """Write one array as .npy without pickle."""
+    write_atomically(path, lambda file: np.lib.format.write_array(file, array, allow_pickle=False))
+
+
+def open_npy(path: PathLike, remedy: str = "") -> np.ndarray:
+    """Map one .npy file read-only.
+
+    Raises   FileNotFoundError, or ValueError if the file is truncated or not an .npy file.
+    """
+    advice = f": {remedy}" if remedy else ""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path} not found{advice}")
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # numpy raises several kinds for damaged files; all of them mean the same
+        raise ValueError(f"{path} is truncated or not an .npy file ({error}){advice}") from error
+
+
+def write_json(path: PathLike, value: Any) -> None:
+    """Write a JSON document, indented, keys in insertion order, NaN and infinity refused."""
+    text = json.dumps(value, indent=1, allow_nan=False) + "\n"
+    write_atomically(path, lambda file: file.write(text.encode()) and None)
+
+
+def read_json(path: PathLike, remedy: str = "") -> Any:
+    """Read a JSON document.
+
+    Raises   FileNotFoundError, or ValueError if the file is not JSON.
+    """
+    advice = f": {remedy}" if remedy else ""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path} not found{advice}")
+    try:
+        return json.loads(Path(path).read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is truncated or not JSON ({error}){advice}") from error

@@ -1,0 +1,109 @@
+"""Atari games under the evaluation protocol: the only home of Gymnasium and ale-py.
+
+One agent step = 4 emulated frames (1/15 s) of one action; the observation is the maximum over the last two frames,
+84 x 84 grey values. Sticky actions .25, minimal action set, full games, unclipped score, 1 to 30 emulated no-op frames
+at the start, 27,000 agent steps at most (Machado et al. 2018 and the ALE v5 settings). The emulator is driven
+directly: Gymnasium's own wrappers fetch a screen for every emulated frame, which costs a third of the step rate;
+tests/test_atari_env.py holds the frames, rewards and ends against theirs, bit for bit.
+"""
+
+from typing import Any
+
+import cv2
+import gymnasium
+import numpy as np
+from ale_py import ALEInterface, LoggerMode, roms
+from gymnasium.utils import seeding
+
+GAMES = ("pong", "breakout", "space_invaders", "asteroids", "enduro")
+STEPS_PER_SECOND = 15  # agent steps per second of play
+
+
+class AtariEnv(gymnasium.Env):
+    """One Atari game as a Gymnasium environment.
+
+    game        one of GAMES
+    sticky      probability that the emulator repeats the previous action, per emulated frame  [1]
+    frame_skip  emulated frames per agent step
+    noop_max    most no-op frames at the start; their number is drawn from 1 .. noop_max  [emulated frames]
+    max_steps   agent steps after which a game is truncated
+    size        side of the square observation  [pixels]
+    Observation (size, size) uint8. Actions are indices into the game's minimal action set, named by `action_names`.
+    Raises      ValueError for an unknown game or an option out of range.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": STEPS_PER_SECOND}
+
+    def __init__(
+        self,
+        game: str,
+        sticky: float = 0.25,
+        frame_skip: int = 4,
+        noop_max: int = 30,
+        max_steps: int = 27_000,
+        size: int = 84,
+    ) -> None:
+        if game not in GAMES:
+            raise ValueError(f"unknown game '{game}': choose one of {', '.join(GAMES)}")
+        if not 0 <= sticky < 1:
+            raise ValueError(f"sticky must lie in [0, 1), not {sticky}")
+        for name, value in (("frame_skip", frame_skip), ("noop_max", noop_max), ("max_steps", max_steps)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value}")
+        self.game, self.render_mode = game, "rgb_array"
+        self._frame_skip, self._noop_max, self._max_steps, self._size = frame_skip, noop_max, max_steps, size
+        ALEInterface.setLoggerMode(LoggerMode.Error)
+        cv2.setNumThreads(1)  # frames are small; games run in parallel instead
+        self._ale = ALEInterface()
+        self._ale.setFloat("repeat_action_probability", sticky)
+        self._ale.loadROM(roms.get_rom_path(game))
+        self._actions = self._ale.getMinimalActionSet()
+        self.action_names = tuple(action.name for action in self._actions)
+        self.action_space = gymnasium.spaces.Discrete(len(self._actions))
+        self.observation_space = gymnasium.spaces.Box(0, 255, (size, size), np.uint8)
+        height, width = self._ale.getScreenDims()
+        self._newest, self._previous = np.zeros((height, width), np.uint8), np.zeros((height, width), np.uint8)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
+        """Start a game; a seed fixes the no-op count and every sticky action of it (as ale-py derives them)."""
+        super().reset(seed=seed)
+        if seed is not None:
+            words = np.random.SeedSequence(seed).generate_state(2)
+            self._np_random, _ = seeding.np_random(int(words[0]))
+            self._ale.setInt("random_seed", words[1].astype(np.int32))
+            self._ale.loadROM(roms.get_rom_path(self.game))
+        self._ale.reset_game()
+        for _ in range(self.np_random.integers(1, self._noop_max + 1)):
+            self._ale.act(self._actions[0])
+        self._ale.getScreenGrayscale(self._newest)
+        self._previous[:] = 0
+        self._steps = 0
+        return self._observation(), {"lives": self._ale.lives()}
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """One agent step. The reward is the change of score, unclipped; a lost life is not an end."""
+        move, reward = self._actions[action], 0
+        for i in range(self._frame_skip):
+            reward += self._ale.act(move)
+            if self._ale.game_over():
+                break
+            if i == self._frame_skip - 2:
+                self._ale.getScreenGrayscale(self._previous)
+            elif i == self._frame_skip - 1:
+                self._ale.getScreenGrayscale(self._newest)
+        self._steps += 1
+        terminated = self._ale.game_over()
+        truncated = not terminated and self._steps >= self._max_steps
+        return self._observation(), float(reward), terminated, truncated, {"lives": self._ale.lives()}
+
+    def _observation(self) -> np.ndarray:
+        np.maximum(self._previous, self._newest, out=self._previous)
+        return cv2.resize(self._previous, (self._size, self._size), interpolation=cv2.INTER_AREA)
+
+    def ram(self) -> np.ndarray:
+        """(128,) uint8: the console's memory after the last emulated frame."""
+        return self._ale.getRAM()
+
+    def render(self) -> np.ndarray:
+        """(210, 160, 3) uint8: the last emulated frame in colour."""
+        return self._ale.getScreenRGB()

@@ -1,0 +1,216 @@
+"""Heads on feature vectors: closed-form ridge, logistic regression and MLP, and the one loop that trains the last two.
+
+N samples, D features, C classes. Every head becomes a `DenseHead`: plain NumPy layers with the standardisation folded
+into the first, small enough to play with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import linalg
+from torch import nn
+
+import array_files
+
+BATCH = 256  # samples per optimiser step
+CHUNK = 8192  # rows per block of a pass over all features
+
+
+@dataclass(frozen=True)
+class DenseHead:
+    """Affine layers with rectified ones in between: x -> W_n relu(... relu(W_1 x + b_1)) + b_n.
+
+    weights   list of (D_out, D_in) float32       biases   list of (D_out,) float32
+    """
+
+    weights: list[np.ndarray]
+    biases: list[np.ndarray]
+
+    def logits(self, x: np.ndarray) -> np.ndarray:
+        """Class scores: x (D,) or (N, D) -> (C,) or (N, C) float32."""
+        x = np.asarray(x, np.float32)
+        last = len(self.weights) - 1
+        for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            x = x @ weight.T + bias
+            if i < last:
+                np.maximum(x, 0, out=x)
+        return x
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """Class with the highest score: (N, D) -> (N,) int64, in chunks."""
+        return np.concatenate([self.logits(x[i : i + CHUNK]).argmax(axis=1) for i in range(0, len(x), CHUNK)])
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of weights and biases."""
+        return sum(array.size for array in (*self.weights, *self.biases))
+
+    def save(self, path: array_files.PathLike) -> None:
+        """Write the layers to an .npz file."""
+        layers = zip(self.weights, self.biases, strict=True)
+        arrays = {f"{kind}{i}": a for i, pair in enumerate(layers) for kind, a in zip("wb", pair, strict=True)}
+        array_files.write_npz(path, n_layers=len(self.weights), **arrays)
+
+    @classmethod
+    def load(cls, path: array_files.PathLike, remedy: str = "") -> DenseHead:
+        """Read a file of `save`. Raises FileNotFoundError or ValueError."""
+        data = array_files.read_npz(path, ("n_layers", "w0", "b0"), remedy)
+        n = range(int(data["n_layers"]))
+        return cls([data[f"w{i}"] for i in n], [data[f"b{i}"] for i in n])
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Per-feature standardisation x -> (x - mean) * factor.
+
+    The deviation of a feature counts as at least `floor` times the root mean square of all deviations, so that cells
+    in which next to nothing ever moves are not blown up to unit variance.
+    """
+
+    mean: np.ndarray  # (D,) float32
+    factor: np.ndarray  # (D,) float32
+
+    @classmethod
+    def fit(cls, x: np.ndarray, floor: float = 0.1) -> Scaling:
+        """Standardisation of x (N, D), from sums in float64."""
+        total, square = np.zeros(x.shape[1]), np.zeros(x.shape[1])
+        for i in range(0, len(x), CHUNK):
+            part = x[i : i + CHUNK].astype(np.float64)
+            total += part.sum(axis=0)
+            square += np.einsum("nd,nd->d", part, part)
+        mean = total / len(x)
+        variance = np.maximum(square / len(x) - mean**2, 0)
+        smallest = floor * np.sqrt(variance.mean())
+        deviation = np.maximum(np.sqrt(variance), smallest if smallest > 0 else 1.0)
+        return cls(mean.astype(np.float32), (1 / deviation).astype(np.float32))
+
+    def fold(self, weight: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(W, b) on standardised features -> (W', b') on the features themselves."""
+        scaled = weight * self.factor
+        return scaled.astype(np.float32), (bias - scaled @ self.mean).astype(np.float32)
+
+
+def _check(x: np.ndarray, y: np.ndarray, n_classes: int) -> None:
+    if x.ndim != 2 or y.shape != (len(x),):
+        raise ValueError(f"expected features (N, D) and classes (N,), not {x.shape} and {y.shape}")
+    if len(x) == 0 or y.min() < 0 or y.max() >= n_classes:
+        raise ValueError(f"classes must lie in 0 .. {n_classes - 1} and there must be at least one sample")
+
+
+def fit_ridge(x: np.ndarray, y: np.ndarray, n_classes: int, strength: float = 1e-3) -> DenseHead:
+    """Closed-form ridge regression onto one-hot classes; the largest output decides.
+
+    x (N, D) float, y (N,) int       strength   ridge as a fraction of the mean eigenvalue of the features' covariance
+    Raises   ValueError if shapes or classes do not fit.
+    """
+    _check(x, y, n_classes)
+    scaling = Scaling.fit(x)
+    gram, cross = np.zeros((x.shape[1],) * 2), np.zeros((x.shape[1], n_classes))
+    share = np.bincount(y, minlength=n_classes) / len(y)
+    for i in range(0, len(x), CHUNK):
+        part = (x[i : i + CHUNK] - scaling.mean) * scaling.factor
+        gram += part.T @ part
+        cross += part.T @ (np.eye(n_classes, dtype=np.float32)[y[i : i + CHUNK]] - share.astype(np.float32))
+    gram[np.diag_indices_from(gram)] += strength * np.trace(gram) / len(gram)
+    weight = linalg.cho_solve(linalg.cho_factor(gram, overwrite_a=True), cross).T
+    folded, bias = scaling.fold(weight, share)
+    return DenseHead([folded], [bias])
+
+
+def fit_mlp(
+    x: np.ndarray,
+    y: np.ndarray,
+    n_classes: int,
+    seed: int,
+    hidden: tuple[int, ...] = (256, 256),
+    validation: tuple[np.ndarray, np.ndarray] | None = None,
+    **training: Any,
+) -> DenseHead:
+    """Multilayer perceptron with rectified hidden layers; hidden = () is logistic regression.
+
+    x (N, D) float32 or uint8, y (N,) int; training options go to `train`.
+    Raises   ValueError if shapes or classes do not fit.
+    """
+    _check(x, y, n_classes)
+    scaling = Scaling.fit(x)
+    sizes = (x.shape[1], *hidden, n_classes)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        layers: list[nn.Module] = []
+        for i, (n_in, n_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+            layers += [nn.Linear(n_in, n_out)] + ([nn.ReLU()] if i < len(sizes) - 2 else [])
+        model = nn.Sequential(*layers)
+    mean, factor = torch.from_numpy(scaling.mean), torch.from_numpy(scaling.factor)
+
+    def prepare(batch: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(batch).float().sub_(mean).mul_(factor)
+
+    train(model, x, y, prepare, seed, validation=validation, **training)
+    linear = [layer for layer in model if isinstance(layer, nn.Linear)]
+    weights = [layer.weight.detach().numpy() for layer in linear]
+    biases = [layer.bias.detach().numpy() for layer in linear]
+    weights[0], biases[0] = scaling.fold(weights[0], biases[0])
+    return DenseHead(weights, biases)
+
+
+def train(
+    model: nn.Module,
+    x: np.ndarray,
+    y: np.ndarray,
+    prepare: Any,
+    seed: int,
+    *,
+    epochs: int = 10,
+    learning_rate: float = 1e-3,
+    weight_decay: float = 1e-4,
+    validation: tuple[np.ndarray, np.ndarray] | None = None,
+) -> list[float]:
+    """Cross-entropy training with AdamW, the learning rate falling to 0 along a cosine: the one loop of all heads.
+
+    model        maps prepared samples to class scores; trained in place
+    x, y         (N, ...) samples as stored, (N,) int classes
+    prepare      turns a batch of stored samples into the model's float input
+    seed         of the order of samples
+    validation   (x, y): after every epoch the accuracy is taken, and the best epoch's weights are kept at the end
+    Returns      validation accuracy per epoch (empty without validation)
+    """
+    rng = np.random.default_rng(seed)
+    targets = torch.from_numpy(np.asarray(y, np.int64))
+    optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
+    n_steps = epochs * -(-len(x) // BATCH)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, n_steps)
+    accuracies: list[float] = []
+    best: dict[str, torch.Tensor] = {}
+    for _ in range(epochs):
+        model.train()
+        order = rng.permutation(len(x))
+        for i in range(0, len(order), BATCH):
+            chosen = order[i : i + BATCH]
+            loss = nn.functional.cross_entropy(model(prepare(x[chosen])), targets[chosen])
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+        if validation is not None:
+            accuracies.append(accuracy(model, *validation, prepare))
+            if accuracies[-1] >= max(accuracies):
+                best = {name: value.clone() for name, value in model.state_dict().items()}
+    if best:
+        model.load_state_dict(best)
+    model.eval()
+    return accuracies
+
+
+@torch.no_grad()
+def accuracy(model: nn.Module, x: np.ndarray, y: np.ndarray, prepare: Any) -> float:
+    """Share of samples whose highest score is at their class."""
+    model.eval()
+    hits = [
+        int((model(prepare(x[i : i + CHUNK])).argmax(dim=1).numpy() == y[i : i + CHUNK]).sum())
+        for i in range(0, len(x), CHUNK)
+    ]
+    return sum(hits) / len(x)

@@ -1,0 +1,274 @@
+"""Playing games and keeping them: play(policy), collect(policy) and the frame buffers under data/.
+
+Every game has its own random generator, spawned from one root seed, and every process plays one game at a time, so the
+result does not depend on the number of processes.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import joblib
+import numpy as np
+from tqdm import tqdm
+
+import array_files
+import stage_io
+from atari_env import AtariEnv
+
+
+class Policy(Protocol):
+    """Chooses actions in one game at a time. It must be picklable and deterministic given its inputs."""
+
+    def start(self, rng: np.random.Generator, action_names: tuple[str, ...]) -> None:
+        """A new game begins; actions are indices into action_names."""
+
+    def act(self, frame: np.ndarray, ram: np.ndarray) -> int:
+        """The action for an observation: frame (84, 84) uint8, ram (128,) uint8."""
+
+
+class RandomPolicy:
+    """Every action of the minimal action set with equal probability."""
+
+    def start(self, rng: np.random.Generator, action_names: tuple[str, ...]) -> None:
+        """Keep the game's generator."""
+        self._rng, self._n = rng, len(action_names)
+
+    def act(self, frame: np.ndarray, ram: np.ndarray) -> int:
+        """A uniform draw."""
+        return int(self._rng.integers(self._n))
+
+
+class Game(NamedTuple):
+    """One game: what was played, without what was seen."""
+
+    score: float
+    length: int  # agent steps
+    actions: list[int]  # how often each action of the minimal set was chosen
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One recorded game of T steps: what was seen at each step, what was done, what a teacher would have done."""
+
+    frames: np.ndarray  # (T, 84, 84) uint8, before the action
+    ram: np.ndarray  # (T, 128) uint8
+    actions: np.ndarray  # (T,) uint8
+    targets: np.ndarray  # (T,) uint8, the teacher's actions (the player's own without a teacher)
+    rewards: np.ndarray  # (T,) float32, after the action
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """Recorded games one after the other; the last one may be cut.
+
+    frames (T, 84, 84) uint8 (possibly memory-mapped), ram (T, 128) uint8, actions, targets (T,) uint8 as in `Recording`,
+    rewards (T,) float32, starts (E,) int64: the first index of each game; about: how it was collected.
+    """
+
+    frames: np.ndarray
+    ram: np.ndarray
+    actions: np.ndarray
+    targets: np.ndarray
+    rewards: np.ndarray
+    starts: np.ndarray
+    about: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def episodes(self) -> list[slice]:
+        """The range of each game."""
+        ends = [*self.starts[1:].tolist(), len(self)]
+        return [slice(start, end) for start, end in zip(self.starts.tolist(), ends, strict=True)]
+
+    def episode_frames(self) -> list[np.ndarray]:
+        """The frames of each game, as `ReSUEncoder.fit` takes them."""
+        return [self.frames[episode] for episode in self.episodes()]
+
+    def save(self, path: Path) -> None:
+        """Write <path>.npy (frames) and then <path>.npz (all else): without the second, the buffer is unfinished."""
+        array_files.write_npy(path.with_name(path.name + ".npy"), self.frames)
+        about = {f"about_{name}": value for name, value in self.about.items()}
+        array_files.write_npz(
+            path.with_name(path.name + ".npz"),
+            n_frames=len(self),
+            ram=self.ram,
+            actions=self.actions,
+            targets=self.targets,
+            rewards=self.rewards,
+            starts=self.starts,
+            **about,
+        )
+
+    @classmethod
+    def load(cls, path: Path, remedy: str = "") -> Buffer:
+        """Read a buffer of `save`; frames stay on disk until they are used.
+
+        Raises   FileNotFoundError, or ValueError if one of the two files is truncated or they do not belong together.
+        """
+        table_path, frames_path = (path.with_name(path.name + ending) for ending in (".npz", ".npy"))
+        names = ("ram", "actions", "targets", "rewards", "starts", "n_frames")
+        table = array_files.read_npz(table_path, names, remedy)
+        frames = array_files.open_npy(frames_path, remedy)
+        n = int(table.pop("n_frames"))
+        lengths = {name: len(table[name]) for name in names[:4]}
+        if frames.ndim != 3 or frames.dtype != np.uint8 or len(frames) != n or set(lengths.values()) != {n}:
+            raise ValueError(
+                f"{frames_path} ({frames.dtype}, shape {frames.shape}) does not belong to {table_path.name} "
+                f"({n} frames){': ' + remedy if remedy else ''}"
+            )
+        about = {name[6:]: table.pop(name).item() for name in list(table) if name.startswith("about_")}
+        return cls(frames, about=about, **table)
+
+
+# --- playing ---
+
+
+def game_rngs(seed: int, first: int, n_games: int) -> list[np.random.Generator]:
+    """Generators of games first .. first + n_games - 1 under a root seed: spawned children, never reused."""
+    children = np.random.SeedSequence(seed).spawn(first + n_games)[first:]
+    return [np.random.default_rng(child) for child in children]
+
+
+@functools.lru_cache(maxsize=4)
+def _environment(**env_options: Any) -> AtariEnv:
+    """One emulator per process and set of options: loading a game takes as long as 300 of its steps."""
+    return AtariEnv(**env_options)
+
+
+def _begin(env: AtariEnv, policy: Policy, rng: np.random.Generator) -> np.ndarray:
+    frame, _ = env.reset(seed=int(rng.integers(2**31)))
+    policy.start(rng, env.action_names)
+    return frame
+
+
+def play_game(policy: Policy, rng: np.random.Generator, env_options: dict[str, Any]) -> Game:
+    """One full game."""
+    env = _environment(**env_options)
+    frame = _begin(env, policy, rng)
+    score, length, actions, over = 0.0, 0, [0] * len(env.action_names), False
+    while not over:
+        action = policy.act(frame, env.ram())
+        frame, reward, terminated, truncated, _ = env.step(action)
+        score, length, over = score + reward, length + 1, terminated or truncated
+        actions[action] += 1
+    return Game(score, length, actions)
+
+
+def record_game(
+    policy: Policy, rng: np.random.Generator, env_options: dict[str, Any], teacher: Policy | None, most: int
+) -> Recording:
+    """One game of at most `most` steps with everything that was seen and done.
+
+    teacher   answers every observation without acting on it: its actions become the targets
+    """
+    env = _environment(**env_options)
+    frame = _begin(env, policy, rng)
+    if teacher is not None:
+        teacher.start(rng, env.action_names)
+    frames, rams, actions, targets, rewards = [], [], [], [], []
+    over = False
+    while not over and len(frames) < most:
+        ram = env.ram()
+        action = policy.act(frame, ram)
+        frames.append(frame)
+        rams.append(ram)
+        actions.append(action)
+        targets.append(action if teacher is None else teacher.act(frame, ram))
+        frame, reward, terminated, truncated, _ = env.step(action)
+        rewards.append(reward)
+        over = terminated or truncated
+    return Recording(
+        np.stack(frames),
+        np.stack(rams),
+        np.array(actions, np.uint8),
+        np.array(targets, np.uint8),
+        np.array(rewards, np.float32),
+    )
+
+
+def _in_order(tasks: Iterator[Any]) -> Iterator[Any]:
+    """Run joblib tasks on all cores, one thread each, and yield their results in order as they come."""
+    with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
+        yield from joblib.Parallel(n_jobs=stage_io.n_cores(), return_as="generator", pre_dispatch="n_jobs")(tasks)
+
+
+def play(
+    policy: Policy, n_games: int, seed: int, game: str = "pong", description: str = "playing", **env_options: Any
+) -> list[Game]:
+    """Full games of one policy, each under its own generator.
+
+    seed          root seed; env_options go to `AtariEnv` (sticky, ...)
+    Returns       n_games results in order; the same seed gives the same games on any number of cores.
+    """
+    options = {"game": game, **env_options}
+    _environment(**options)  # a wrong option fails here, with a clear message
+    tasks = (joblib.delayed(play_game)(policy, rng, options) for rng in game_rngs(seed, 0, n_games))
+    return list(stage_io.progress(_in_order(tasks), description, n_games, "game"))
+
+
+def collect(
+    policy: Policy,
+    n_frames: int,
+    seed: int,
+    game: str = "pong",
+    teacher: Policy | None = None,
+    description: str = "collecting",
+    **env_options: Any,
+) -> Buffer:
+    """Full games of one policy, one after the other, the last one cut at n_frames in all.
+
+    Raises   ValueError if n_frames is not positive.
+    """
+    if n_frames < 1:
+        raise ValueError(f"n_frames must be at least 1, not {n_frames}")
+    options = {"game": game, **env_options}
+    _environment(**options)
+    root = np.random.SeedSequence(seed)
+    endless = iter(lambda: np.random.default_rng(root.spawn(1)[0]), None)
+    tasks = (joblib.delayed(record_game)(policy, rng, options, teacher, n_frames) for rng in endless)
+    parts: dict[str, np.ndarray] = {}
+    starts, filled = [], 0
+    shown = stage_io.progress([], description, n_frames, "frame")
+    assert isinstance(shown, tqdm)
+    results = _in_order(tasks)
+    for recording in results:
+        take = min(len(recording.actions), n_frames - filled)
+        for name, value in vars(recording).items():
+            if name not in parts:
+                parts[name] = np.empty((n_frames, *value.shape[1:]), value.dtype)
+            parts[name][filled : filled + take] = value[:take]
+        starts.append(filled)
+        filled += take
+        shown.update(take)
+        if filled == n_frames:
+            break
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # games begun ahead are dropped on purpose
+        results.close()
+    shown.close()
+    about = {"game": game, "seed": seed, **env_options}
+    return Buffer(starts=np.array(starts, np.int64), about=about, **parts)
+
+
+def load_or_collect(
+    folder: Path, name: str, policy: Callable[[], Policy], n_frames: int, seed: int, game: str = "pong", **options: Any
+) -> Buffer:
+    """The buffer data/<name>_s<seed>_n<n_frames>, collected first if it is not there.
+
+    name     game and policy, plus whatever else sets it apart (e.g. "pong_random_sticky0")
+    Raises   ValueError if the stored buffer is damaged: it names the file to delete.
+    """
+    path = folder / f"{name}_s{seed}_n{n_frames}"
+    if os.path.exists(f"{path}.npz"):
+        return Buffer.load(path, f"delete {path.name}.npz and run the same command again to collect it anew")
+    buffer = collect(policy(), n_frames, seed, game, description=f"collecting {path.name}", **options)
+    buffer.save(path)
+    return buffer

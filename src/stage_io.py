@@ -1,0 +1,216 @@
+"""What every stage needs around its claim: options, run folder, log, progress, resumable cells, tables.
+
+    run = start_run(__file__, parse_config(Config, argv, SMOKE))
+    result = run.cell(lambda: measure(seed), kind="clone", seed=seed)       # computed once, then read from its file
+    run.finish(rows, verdicts, figure=figure, curve=array)
+
+Finished cells are small JSON files under results/cells/<stage>/, named by their options. `--smoke` shrinks a stage to
+seconds and keeps everything it writes under results/smoke and data/smoke: real results are never touched.
+"""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import tyro
+from tqdm import tqdm
+
+import array_files
+
+ROOT = Path(__file__).resolve().parent.parent
+VERSIONS_OF = ("numpy", "scipy", "numba", "torch", "scikit-learn", "ale-py", "gymnasium", "opencv-python-headless")
+T = TypeVar("T")
+C = TypeVar("C")
+
+
+def parse_config(config: type[C], argv: Sequence[str] | None, smoke: dict[str, Any] | None = None) -> C:
+    """Options of a stage from the command line (tyro), described by the calling script's docstring.
+
+    smoke   values that `--smoke` puts in place of defaults that were not changed on the command line
+    Exits with status 2 and a message on an unknown option or a value of the wrong type.
+    """
+    description = sys.modules[config.__module__].__doc__ or ""
+    chosen = tyro.cli(config, args=argv, description=description)
+    if smoke and getattr(chosen, "smoke", False):
+        default = config()
+        small = {name: value for name, value in smoke.items() if getattr(chosen, name) == getattr(default, name)}
+        chosen = dataclasses.replace(chosen, **small)  # type: ignore[type-var]
+    return chosen
+
+
+def guard(main: Callable[[], None]) -> None:
+    """Run a stage; bad input or a full disk ends in one sentence on stderr and exit status 1, not in a traceback."""
+    try:
+        main()
+    except (ValueError, OSError, OverflowError) as error:
+        if os.environ.get("RESU_TRACEBACK"):
+            raise
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("stopped: finished cells are kept, the same command continues")
+
+
+def provenance() -> dict[str, Any]:
+    """Commit, uncommitted changes under src/, versions and hardware, for every result file."""
+
+    def git(*words: str) -> str:
+        try:
+            done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, timeout=20, check=True)
+        except (OSError, subprocess.SubprocessError):
+            return "unknown"
+        return done.stdout.strip()
+
+    return {
+        "commit": git("rev-parse", "HEAD"),
+        "uncommitted": git("status", "--porcelain", "--", "src") != "",
+        "python": platform.python_version(),
+        "versions": {name: importlib.metadata.version(name) for name in VERSIONS_OF},
+        "hardware": f"{n_cores()} CPU cores",
+    }
+
+
+def n_cores() -> int:
+    """CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def progress(items: Iterable[T], description: str, total: int | None = None, unit: str = "it") -> Iterable[T]:
+    """A tqdm bar on stderr; quiet when stderr is not a terminal, except for a line every 30 seconds."""
+    shown = sys.stderr.isatty()
+    return tqdm(
+        items, desc=description, total=total, unit=unit, mininterval=0.1 if shown else 30.0, dynamic_ncols=shown
+    )
+
+
+def plain(value: Any) -> Any:
+    """value with NumPy scalars, arrays, paths and dataclasses turned into what JSON holds; non-finite becomes None."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = dataclasses.asdict(value)
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [plain(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value
+
+
+def markdown_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Rows of equal keys as an aligned Markdown table; numbers with three significant digits."""
+    if not rows:
+        return "(no rows)"
+
+    def text(value: Any) -> str:
+        return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+    header = list(rows[0])
+    cells = [header, *([text(row.get(name, "missing")) for name in header] for row in rows)]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(header))]
+    lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |" for line in cells]
+    return "\n".join([lines[0], "|" + "|".join("-" * (w + 2) for w in widths) + "|", *lines[1:]])
+
+
+class Run:
+    """One execution of a stage: where it reads and writes, its log and its cells."""
+
+    def __init__(self, script: str, config: Any) -> None:
+        self.stage = Path(script).stem
+        self.config = config
+        self.smoke = bool(getattr(config, "smoke", False))
+        self.results = ROOT / "results" / "smoke" if self.smoke else ROOT / "results"
+        self.data = ROOT / "data" / "smoke" if self.smoke else ROOT / "data"
+        self.media = self.results / "media" if self.smoke else ROOT / "media"
+        self.timings: dict[str, float] = {}  # wall-clock seconds of each named step, in order
+        self._started = time.perf_counter()
+        self._lines: list[str] = []
+        self.log(f"{self.stage} {plain(config)}")
+
+    def path(self, suffix: str) -> Path:
+        """results/<stage><suffix>, e.g. suffix ".png"."""
+        return self.results / f"{self.stage}{suffix}"
+
+    def log(self, message: str) -> None:
+        """Print a line (above any progress bar) and keep it for the log file."""
+        elapsed = time.perf_counter() - self._started
+        for line in message.splitlines() or [""]:
+            tqdm.write(line, file=sys.stdout)
+            self._lines.append(f"{elapsed:9.1f} s  {line}")
+        sys.stdout.flush()
+        self.results.mkdir(parents=True, exist_ok=True)
+        text = "\n".join(self._lines) + "\n"
+        array_files.write_atomically(self.path(".log"), lambda file: file.write(text.encode()) and None)
+
+    def timed(self, name: str, compute: Callable[[], T]) -> T:
+        """compute(), its wall-clock time added to `timings[name]`."""
+        started = time.perf_counter()
+        result = compute()
+        self.timings[name] = self.timings.get(name, 0.0) + time.perf_counter() - started
+        return result
+
+    def cell(self, compute: Callable[[], Any], **options: Any) -> Any:
+        """The result of compute(), a JSON-able value, from its file if these options were computed before.
+
+        options   everything the result depends on (kind, seed, sizes, ...); they name the file
+        """
+        label = "-".join(f"{key}_{value}" for key, value in options.items() if isinstance(value, (str, int)))
+        digest = hashlib.sha256(repr(sorted(plain(options).items())).encode()).hexdigest()[:10]
+        safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in label)[:90]
+        path = self.results / "cells" / self.stage / f"{safe}-{digest}.json"
+        if path.is_file():
+            return array_files.read_json(path, f"delete {path.name} and run python src/{self.stage}.py")["result"]
+        started = time.perf_counter()
+        result = plain(compute())
+        document = {
+            "stage": self.stage,
+            "options": plain(options),
+            "result": result,
+            "seconds": round(time.perf_counter() - started, 3),
+            "provenance": provenance(),
+        }
+        array_files.write_json(path, document)
+        return result
+
+    def finish(
+        self, rows: Sequence[dict[str, Any]], verdicts: Sequence[dict[str, Any]] = (), figure: Any = None, **arrays: Any
+    ) -> None:
+        """Write <stage>.json, .npz and .png and print the tables.
+
+        rows, verdicts   what the tables show; verdicts hold claim, estimate, verdict
+        figure           a matplotlib Figure           arrays   named arrays for the .npz
+        """
+        document = {
+            "stage": self.stage,
+            "config": plain(self.config),
+            "rows": plain(rows),
+            "verdicts": plain(verdicts),
+            "timings": {name: round(seconds, 2) for name, seconds in self.timings.items()},
+            "seconds": round(time.perf_counter() - self._started, 1),
+            "provenance": provenance(),
+        }
+        if arrays:
+            array_files.write_npz(self.path(".npz"), compress=True, **arrays)
+        if figure is not None:
+            array_files.write_atomically(self.path(".png"), lambda file: figure.savefig(file, format="png", dpi=120))
+        array_files.write_json(self.path(".json"), document)
+        self.log("\n" + markdown_table(rows))
+        if verdicts:
+            self.log("\n" + markdown_table(verdicts))
+        self.log(f"\n{self.path('.json').relative_to(ROOT)} written, {document['seconds']:.0f} s in all")
+
+
+def start_run(script: str, config: Any) -> Run:
+    """Begin a run of the stage whose file is `script` with resolved options `config`."""
+    return Run(script, config)
