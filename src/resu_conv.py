@@ -137,7 +137,7 @@ class ReSUEncoder:
             raise ValueError(f"n_layers must be 1 or 2, not {n_layers}")
         if len(grid) != 2 or min(grid) < 1:
             raise ValueError(f"grid must be two positive numbers (rows, columns), not {grid}")
-        if min(memory2, horizon2, n_units2, n_windows2) < 1 or n_units2 > 2 * n_units * horizon2:
+        if n_layers == 2 and (min(memory2, horizon2, n_units2, n_windows2) < 1 or n_units2 > 2 * n_units * horizon2):
             raise ValueError("layer 2 needs positive options and n_units2 <= 2 * n_units * horizon2")
         self.memory, self.horizon, self.n_units = int(memory), int(horizon), int(n_units)
         self.grid, self.n_layers = (int(grid[0]), int(grid[1])), int(n_layers)

@@ -313,9 +313,7 @@ def encode_step(
         if restarted[b]:
             newest[b] = 0
             rows[0] = frames[b]
-            n_active[b] = _start(
-                rows, 0, taps, offsets, cell_of, response[b], sums[b], last_change[b], active[b]
-            )
+            n_active[b] = _start(rows, 0, taps, offsets, cell_of, response[b], sums[b], last_change[b], active[b])
             _write_all(sums[b], gain, out[b])
             continue
         if newest[b] == rows.shape[0] - 1:  # full: the window moves to the front
