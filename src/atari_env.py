@@ -7,7 +7,7 @@ directly: Gymnasium's own wrappers fetch a screen for every emulated frame, whic
 tests/test_atari_env.py holds the frames, rewards and ends against theirs, bit for bit.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import gymnasium
@@ -32,7 +32,7 @@ class AtariEnv(gymnasium.Env):
     Raises      ValueError for an unknown game or an option out of range.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": STEPS_PER_SECOND}
+    metadata: ClassVar = {"render_modes": ["rgb_array"], "render_fps": STEPS_PER_SECOND}
 
     def __init__(
         self,

@@ -6,6 +6,7 @@ into the first, small enough to play with.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,7 +142,7 @@ def fit_mlp(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         layers: list[nn.Module] = []
-        for i, (n_in, n_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        for i, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
             layers += [nn.Linear(n_in, n_out)] + ([nn.ReLU()] if i < len(sizes) - 2 else [])
         model = nn.Sequential(*layers)
     mean, factor = torch.from_numpy(scaling.mean), torch.from_numpy(scaling.factor)

@@ -305,9 +305,7 @@ class LagMoments:
         moments = cls(int(data["memory"]), int(data["horizon"]), bool(data["center"]))
         lags, series = moments.n_lags, int(data["n_series"])
         if data["gram"].shape != (lags, lags) or data["sums"].shape != (lags, series):
-            raise ValueError(
-                f"{path}: the moments' shapes do not fit memory {moments.memory}, {moments.horizon} horizon"
-            )
+            raise ValueError(f"{path}: shapes do not fit memory {moments.memory}, horizon {moments.horizon}")
         moments.n_windows = data["n_windows"].item()
         moments.gram = data["gram"]
         moments.sums = data["sums"] if series else None

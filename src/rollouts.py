@@ -68,8 +68,8 @@ class Recording:
 class Buffer:
     """Recorded games one after the other; the last one may be cut.
 
-    frames (T, 84, 84) uint8 (possibly memory-mapped), ram (T, 128) uint8, actions, targets (T,) uint8 as in `Recording`,
-    rewards (T,) float32, starts (E,) int64: the first index of each game; about: how it was collected.
+    frames (T, 84, 84) uint8 (possibly memory-mapped), ram (T, 128) uint8, actions, targets (T,) uint8, rewards (T,)
+    float32 as in `Recording`; starts (E,) int64: the first index of each game; about: how it was collected.
     """
 
     frames: np.ndarray

@@ -1,12 +1,10 @@
-"""The core's invariants: exactness under any history, agreement of all paths, whitening, scale, refusal of bad input."""
+"""The core's invariants: exactness under any history, agreement of all paths, whitening, scale, refusals."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-
-from screens import screens
 
 from resu_core import (
     BLOCK,
@@ -18,6 +16,7 @@ from resu_core import (
     fix_signs,
     inverse_sqrt,
 )
+from screens import screens
 
 FAST = settings(max_examples=40, deadline=None, derandomize=True)
 
