@@ -7,16 +7,22 @@ A *code* turns frames into vectors, offline for fitting and online for playing:
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
+import figures
+import heads
+from atari_env import STEPS_PER_SECOND, AtariEnv
 from heads import DenseHead
 from resu_conv import ReSUEncoder, as_episode
 from resu_core import fix_signs
-from rollouts import Buffer
+from rollouts import AGGREGATION, EVALUATION, Buffer, Policy, collect, game_rngs, record_game
 
 
 class Code(Protocol):
@@ -106,6 +112,111 @@ class Clone:
         self._fresh = False
         return self._actions[int(self.head.logits(features[0]).argmax())]
 
+    def save(self, path: Path) -> None:
+        """Write <path>_encoder.npz and <path>_head.npz; only a clone on a `ReSUEncoder` can be saved."""
+        if not isinstance(self.code, ReSUEncoder):
+            raise ValueError(f"only clones on a ReSUEncoder are saved, not on {type(self.code).__name__}")
+        self.code.save(path.with_name(path.name + "_encoder.npz"))
+        self.head.save(path.with_name(path.name + "_head.npz"), class_names=np.array(self.class_names))
+
+    @classmethod
+    def load(cls, path: Path, remedy: str = "") -> Clone:
+        """Read the files of `save`. Raises FileNotFoundError or ValueError, with the remedy."""
+        head, extra = DenseHead.load(path.with_name(path.name + "_head.npz"), remedy)
+        encoder = ReSUEncoder.load(path.with_name(path.name + "_encoder.npz"))
+        names = tuple(str(name) for name in extra.get("class_names", ()))
+        if head.weights[0].shape[1] != encoder.n_features or head.weights[-1].shape[0] != len(names):
+            raise ValueError(f"{path.name}: head and encoder do not belong together: {remedy}")
+        return cls(encoder, head, names)
+
+
+def film(clone: Clone, seed: int, skip: float, seconds: float, title: str, game: str = "pong") -> bytes:
+    """A GIF of a clone at play with the maps of its code: `seconds` of a game after leaving out `skip` seconds."""
+    assert isinstance(clone.code, ReSUEncoder)
+    first, most = round(skip * STEPS_PER_SECOND), round((skip + seconds) * STEPS_PER_SECOND)
+    rng = next(game_rngs((seed, EVALUATION)))
+    recording = record_game(clone, rng, {"game": game}, None, most, screens=True)
+    assert recording.screens is not None
+    names = AtariEnv(game).action_names
+    maps = clone.code.maps(recording.frames)[first:]
+    actions = [names[action] for action in recording.actions[first:]]
+    scores = np.concatenate([[0], recording.rewards.cumsum()[:-1]])[first:]
+    return figures.gameplay_gif(recording.screens[first:], maps, actions, scores, title, STEPS_PER_SECOND)
+
+
+@dataclass
+class Lessons:
+    """What a head is fitted on: features (N, D), class indices (N,), and which samples are held out (N,) bool."""
+
+    features: np.ndarray
+    classes: np.ndarray
+    held_out: np.ndarray
+
+    @classmethod
+    def of(cls, code: Code, buffer: Buffer, names: tuple[str, ...], class_names: tuple[str, ...], share: float) -> Self:
+        """The buffer's targets under a code; the last games, about `share` of the frames, are held out whole."""
+        held_out = np.zeros(len(buffer), bool)
+        held_out[split_by_game(buffer, share)[1]] = True
+        return cls(encode_buffer(code, buffer), class_indices(buffer.targets, names, class_names), held_out)
+
+    def extend(self, other: Lessons) -> None:
+        """Add the lessons of another buffer."""
+        self.features = np.concatenate([self.features, other.features])
+        self.classes = np.concatenate([self.classes, other.classes])
+        self.held_out = np.concatenate([self.held_out, other.held_out])
+
+    def fit(self, kind: str, n_classes: int, seed: int) -> tuple[DenseHead, float]:
+        """A head of the named kind and its accuracy on the samples held out."""
+        taught = ~self.held_out
+        validation = self.features[self.held_out], self.classes[self.held_out]
+        head = heads.fit(kind, self.features[taught], self.classes[taught], n_classes, seed, validation)
+        return head, float(np.mean(head.predict(validation[0]) == validation[1]))
+
+
+def clone_policy(
+    code: Code,
+    demonstrations: Buffer,
+    class_names: tuple[str, ...],
+    kind: str,
+    seed: int,
+    *,
+    teacher: Policy | None = None,
+    rounds: int = 0,
+    n_frames: int = 50_000,
+    held_out: float = 0.1,
+    report: Callable[[str], None] = lambda message: None,
+    **env_options: Any,
+) -> tuple[Clone, list[float]]:
+    """Imitate the demonstrations' targets; optionally relabel the clone's own games (dataset aggregation).
+
+    code          fitted; it stays as it is
+    class_names   actions that the teacher uses
+    kind          "ridge", "linear" or "mlp"
+    rounds        of aggregation: the clone plays n_frames, the teacher says what it would have done, the head is fitted
+                  again on everything so far (Ross et al. 2011, with the clone always in control)
+    Returns       the clone and its validation accuracy before and after each round.
+    """
+    names = AtariEnv(**env_options).action_names
+    lessons = Lessons.of(code, demonstrations, names, class_names, held_out)
+    head, score = lessons.fit(kind, len(class_names), seed)
+    accuracies = [score]
+    for i in range(rounds):
+        report(f"  round {i}: validation accuracy {score:.3f} on {len(lessons.classes)} frames")
+        root = (seed, AGGREGATION, i)
+        own = collect(
+            Clone(code, head, class_names),
+            n_frames,
+            root,
+            teacher=teacher,
+            description=f"aggregation {i + 1}/{rounds}",
+            **env_options,
+        )
+        report(f"  round {i}: the clone scored {own.rewards.sum() / max(len(own.starts) - 1, 1):.1f} per game or so")
+        lessons.extend(Lessons.of(code, own, names, class_names, held_out))
+        head, score = lessons.fit(kind, len(class_names), seed)
+        accuracies.append(score)
+    return Clone(code, head, class_names), accuracies
+
 
 def encode_buffer(code: Code, buffer: Buffer) -> np.ndarray:
     """Features of every frame of a buffer, game by game: (T, D)."""
@@ -143,8 +254,3 @@ def split_by_game(buffer: Buffer, share: float) -> tuple[np.ndarray, np.ndarray]
     cut = int(starts[np.argmin(np.abs(starts - (1 - share) * len(buffer)))])
     index = np.arange(len(buffer))
     return index[:cut], index[cut:]
-
-
-def describe(code: Any) -> str:
-    """One word for tables."""
-    return f"ReSU {code.n_layers}" if isinstance(code, ReSUEncoder) else f"raw({code.n_frames})"

@@ -50,18 +50,26 @@ class DenseHead:
         """Number of weights and biases."""
         return sum(array.size for array in (*self.weights, *self.biases))
 
-    def save(self, path: array_files.PathLike) -> None:
-        """Write the layers to an .npz file."""
+    def save(self, path: array_files.PathLike, **extra: np.ndarray) -> None:
+        """Write the layers, and any extra arrays, to an .npz file."""
         layers = zip(self.weights, self.biases, strict=True)
         arrays = {f"{kind}{i}": a for i, pair in enumerate(layers) for kind, a in zip("wb", pair, strict=True)}
-        array_files.write_npz(path, n_layers=len(self.weights), **arrays)
+        array_files.write_npz(path, n_layers=len(self.weights), **arrays, **extra)
 
     @classmethod
-    def load(cls, path: array_files.PathLike, remedy: str = "") -> DenseHead:
-        """Read a file of `save`. Raises FileNotFoundError or ValueError."""
+    def load(cls, path: array_files.PathLike, remedy: str = "") -> tuple[DenseHead, dict[str, np.ndarray]]:
+        """Read a file of `save`: the head and the extra arrays.
+
+        Raises   FileNotFoundError, or ValueError if the file is damaged or its layers do not chain.
+        """
         data = array_files.read_npz(path, ("n_layers", "w0", "b0"), remedy)
-        n = range(int(data["n_layers"]))
-        return cls([data[f"w{i}"] for i in n], [data[f"b{i}"] for i in n])
+        n = range(int(data.pop("n_layers")))
+        try:
+            head = cls([data.pop(f"w{i}") for i in n], [data.pop(f"b{i}") for i in n])
+            head.logits(np.zeros(head.weights[0].shape[1], np.float32))
+        except (KeyError, ValueError, IndexError) as error:
+            raise ValueError(f"{path} is not a consistent head file ({error}): {remedy}") from error
+        return head, data
 
 
 @dataclass(frozen=True)
@@ -100,6 +108,24 @@ def _check(x: np.ndarray, y: np.ndarray, n_classes: int) -> None:
         raise ValueError(f"expected features (N, D) and classes (N,), not {x.shape} and {y.shape}")
     if len(x) == 0 or y.min() < 0 or y.max() >= n_classes:
         raise ValueError(f"classes must lie in 0 .. {n_classes - 1} and there must be at least one sample")
+
+
+def fit(
+    kind: str, x: np.ndarray, y: np.ndarray, n_classes: int, seed: int, validation: tuple[np.ndarray, np.ndarray]
+) -> DenseHead:
+    """A head of the named kind: "ridge" (closed form), "linear" (logistic regression) or "mlp" (256 x 256).
+
+    validation   (x, y) that picks the ridge strength among 1e-4 .. 1 and the best epoch of the others
+    Raises       ValueError for another kind, or if shapes or classes do not fit.
+    """
+    if kind == "ridge":
+        heads = [fit_ridge(x, y, n_classes, strength) for strength in (1e-4, 1e-2, 1.0)]
+        return max(heads, key=lambda head: np.mean(head.predict(validation[0]) == validation[1]))
+    if kind == "linear":
+        return fit_mlp(x, y, n_classes, seed, hidden=(), validation=validation)
+    if kind == "mlp":
+        return fit_mlp(x, y, n_classes, seed, validation=validation)
+    raise ValueError(f"unknown head '{kind}': choose ridge, linear or mlp")
 
 
 def fit_ridge(x: np.ndarray, y: np.ndarray, n_classes: int, strength: float = 1e-3) -> DenseHead:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import functools
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -21,6 +22,10 @@ from tqdm import tqdm
 import array_files
 import stage_io
 from atari_env import AtariEnv
+
+Seed = int | Sequence[int]
+# One replication (seed) needs independent games for several purposes: its root seeds are (seed, purpose, ...).
+DEMONSTRATIONS, EVALUATION, AGGREGATION = 0, 1, 2
 
 
 class Policy(Protocol):
@@ -62,6 +67,7 @@ class Recording:
     actions: np.ndarray  # (T,) uint8
     targets: np.ndarray  # (T,) uint8, the teacher's actions (the player's own without a teacher)
     rewards: np.ndarray  # (T,) float32, after the action
+    screens: np.ndarray | None = None  # (T, 210, 160, 3) uint8 in colour, only where asked for
 
 
 @dataclass(frozen=True)
@@ -124,17 +130,18 @@ class Buffer:
                 f"{frames_path} ({frames.dtype}, shape {frames.shape}) does not belong to {table_path.name} "
                 f"({n} frames){': ' + remedy if remedy else ''}"
             )
-        about = {name[6:]: table.pop(name).item() for name in list(table) if name.startswith("about_")}
+        about = {name[6:]: table.pop(name).tolist() for name in list(table) if name.startswith("about_")}
         return cls(frames, about=about, **table)
 
 
 # --- playing ---
 
 
-def game_rngs(seed: int, first: int, n_games: int) -> list[np.random.Generator]:
-    """Generators of games first .. first + n_games - 1 under a root seed: spawned children, never reused."""
-    children = np.random.SeedSequence(seed).spawn(first + n_games)[first:]
-    return [np.random.default_rng(child) for child in children]
+def game_rngs(seed: Seed) -> Iterator[np.random.Generator]:
+    """An endless row of generators, one per game: spawned children of the root seed, never reused."""
+    root = np.random.SeedSequence(seed)
+    while True:
+        yield np.random.default_rng(root.spawn(1)[0])
 
 
 @functools.lru_cache(maxsize=4)
@@ -163,17 +170,23 @@ def play_game(policy: Policy, rng: np.random.Generator, env_options: dict[str, A
 
 
 def record_game(
-    policy: Policy, rng: np.random.Generator, env_options: dict[str, Any], teacher: Policy | None, most: int
+    policy: Policy,
+    rng: np.random.Generator,
+    env_options: dict[str, Any],
+    teacher: Policy | None,
+    most: int,
+    screens: bool = False,
 ) -> Recording:
     """One game of at most `most` steps with everything that was seen and done.
 
     teacher   answers every observation without acting on it: its actions become the targets
+    screens   keep the colour screens, too (100 kB per step)
     """
     env = _environment(**env_options)
     frame = _begin(env, policy, rng)
     if teacher is not None:
         teacher.start(rng, env.action_names)
-    frames, rams, actions, targets, rewards = [], [], [], [], []
+    frames, rams, actions, targets, rewards, pictures = [], [], [], [], [], []
     over = False
     while not over and len(frames) < most:
         ram = env.ram()
@@ -181,6 +194,8 @@ def record_game(
         frames.append(frame)
         rams.append(ram)
         actions.append(action)
+        if screens:
+            pictures.append(env.render())
         targets.append(action if teacher is None else teacher.act(frame, ram))
         frame, reward, terminated, truncated, _ = env.step(action)
         rewards.append(reward)
@@ -191,6 +206,7 @@ def record_game(
         np.array(actions, np.uint8),
         np.array(targets, np.uint8),
         np.array(rewards, np.float32),
+        np.stack(pictures) if screens else None,
     )
 
 
@@ -201,7 +217,7 @@ def _in_order(tasks: Iterator[Any]) -> Iterator[Any]:
 
 
 def play(
-    policy: Policy, n_games: int, seed: int, game: str = "pong", description: str = "playing", **env_options: Any
+    policy: Policy, n_games: int, seed: Seed, game: str = "pong", description: str = "playing", **env_options: Any
 ) -> list[Game]:
     """Full games of one policy, each under its own generator.
 
@@ -210,14 +226,14 @@ def play(
     """
     options = {"game": game, **env_options}
     _environment(**options)  # a wrong option fails here, with a clear message
-    tasks = (joblib.delayed(play_game)(policy, rng, options) for rng in game_rngs(seed, 0, n_games))
+    tasks = (joblib.delayed(play_game)(policy, rng, options) for rng in islice(game_rngs(seed), n_games))
     return list(stage_io.progress(_in_order(tasks), description, n_games, "game"))
 
 
 def collect(
     policy: Policy,
     n_frames: int,
-    seed: int,
+    seed: Seed,
     game: str = "pong",
     teacher: Policy | None = None,
     description: str = "collecting",
@@ -231,9 +247,7 @@ def collect(
         raise ValueError(f"n_frames must be at least 1, not {n_frames}")
     options = {"game": game, **env_options}
     _environment(**options)
-    root = np.random.SeedSequence(seed)
-    endless = iter(lambda: np.random.default_rng(root.spawn(1)[0]), None)
-    tasks = (joblib.delayed(record_game)(policy, rng, options, teacher, n_frames) for rng in endless)
+    tasks = (joblib.delayed(record_game)(policy, rng, options, teacher, n_frames) for rng in game_rngs(seed))
     parts: dict[str, np.ndarray] = {}
     starts, filled = [], 0
     shown = stage_io.progress([], description, n_frames, "frame")
@@ -241,7 +255,8 @@ def collect(
     results = _in_order(tasks)
     for recording in results:
         take = min(len(recording.actions), n_frames - filled)
-        for name, value in vars(recording).items():
+        for name in ("frames", "ram", "actions", "targets", "rewards"):
+            value = getattr(recording, name)
             if name not in parts:
                 parts[name] = np.empty((n_frames, *value.shape[1:]), value.dtype)
             parts[name][filled : filled + take] = value[:take]
@@ -254,7 +269,7 @@ def collect(
         warnings.simplefilter("ignore", UserWarning)  # games begun ahead are dropped on purpose
         results.close()
     shown.close()
-    about = {"game": game, "seed": seed, **env_options}
+    about = {"game": game, "seed": np.atleast_1d(seed), **env_options}
     return Buffer(starts=np.array(starts, np.int64), about=about, **parts)
 
 
@@ -264,11 +279,12 @@ def load_or_collect(
     """The buffer data/<name>_s<seed>_n<n_frames>, collected first if it is not there.
 
     name     game and policy, plus whatever else sets it apart (e.g. "pong_random_sticky0")
+    seed     the replication; its demonstrations are played under the root seed (seed, DEMONSTRATIONS)
     Raises   ValueError if the stored buffer is damaged: it names the file to delete.
     """
     path = folder / f"{name}_s{seed}_n{n_frames}"
     if os.path.exists(f"{path}.npz"):
         return Buffer.load(path, f"delete {path.name}.npz and run the same command again to collect it anew")
-    buffer = collect(policy(), n_frames, seed, game, description=f"collecting {path.name}", **options)
+    buffer = collect(policy(), n_frames, (seed, DEMONSTRATIONS), game, description=f"collecting {path.name}", **options)
     buffer.save(path)
     return buffer

@@ -126,8 +126,9 @@ def markdown_table(rows: Sequence[dict[str, Any]]) -> str:
 class Run:
     """One execution of a stage: where it reads and writes, its log and its cells."""
 
-    def __init__(self, script: str, config: Any) -> None:
-        self.stage = Path(script).stem
+    def __init__(self, script: str, config: Any, variant: str = "") -> None:
+        self.stage = Path(script).stem + variant
+        self._script = Path(script).name
         self.config = config
         self.smoke = bool(getattr(config, "smoke", False))
         self.results = ROOT / "results" / "smoke" if self.smoke else ROOT / "results"
@@ -170,7 +171,7 @@ class Run:
         safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in label)[:90]
         path = self.results / "cells" / self.stage / f"{safe}-{digest}.json"
         if path.is_file():
-            return array_files.read_json(path, f"delete {path.name} and run python src/{self.stage}.py")["result"]
+            return array_files.read_json(path, f"delete {path.name} and run python src/{self._script}")["result"]
         started = time.perf_counter()
         result = plain(compute())
         document = {
@@ -211,6 +212,9 @@ class Run:
         self.log(f"\n{self.path('.json').relative_to(ROOT)} written, {document['seconds']:.0f} s in all")
 
 
-def start_run(script: str, config: Any) -> Run:
-    """Begin a run of the stage whose file is `script` with resolved options `config`."""
-    return Run(script, config)
+def start_run(script: str, config: Any, variant: str = "") -> Run:
+    """Begin a run of the stage whose file is `script` with resolved options `config`.
+
+    variant   goes behind the stage's name in its result files, for one script with several experiments
+    """
+    return Run(script, config, variant)

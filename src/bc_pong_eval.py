@@ -1,0 +1,56 @@
+"""Stage 4a: play a saved Pong clone again, on fresh games.
+
+Reads      results/clones/pong_<expert>_{encoder,head}.npz     Writes  results/bc_pong_eval.{npz,json,log}
+Run        python src/bc_pong_eval.py                            (1 min on 2 cores)
+           python src/bc_pong_eval.py --expert winning --games 40 --sticky 0
+           python src/bc_pong_eval.py --smoke                    (needs python src/bc_pong.py --smoke first)
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+import rollouts
+import stats_ci
+from cloning import Clone
+from stage_io import guard, parse_config, start_run
+
+FRESH_GAMES = 900  # root seed: none of the replications that fitted or evaluated a clone
+
+
+@dataclass(frozen=True)
+class Config:
+    """Options."""
+
+    expert: Literal["reactive", "winning"] = "reactive"  # whose clone
+    games: int = 20
+    sticky: float = 0.25  # probability that the emulator repeats an action
+    smoke: bool = False
+
+
+SMOKE = {"games": 2}
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Load, play, print."""
+    run = start_run(__file__, parse_config(Config, argv, SMOKE))
+    c = run.config
+    remedy = "run python src/bc_pong.py" + (" --expert winning --dagger-rounds 5" if c.expert == "winning" else "")
+    clone = Clone.load(run.results / "clones" / f"pong_{c.expert}", remedy + (" --smoke" if c.smoke else ""))
+    games = rollouts.play(clone, c.games, (FRESH_GAMES, rollouts.EVALUATION), sticky=c.sticky)
+    scores = np.array([game.score for game in games])
+    estimate = stats_ci.estimate(scores, np.random.default_rng(0))
+    row = {
+        "policy": f"clone of the {c.expert} expert",
+        "sticky": f"{c.sticky:g}",
+        "score [95 % interval over games of one clone]": str(estimate),
+        "won": f"{np.mean(scores > 0):.0%}",
+        "steps per game": f"{np.mean([game.length for game in games]):.0f}",
+        "games": c.games,
+    }
+    run.finish([row], scores=scores)
+
+
+if __name__ == "__main__":
+    guard(main)

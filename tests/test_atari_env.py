@@ -1,0 +1,71 @@
+"""The environment against Gymnasium's own wrappers, bit for bit, and its refusals."""
+
+import ale_py
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from gymnasium.wrappers import AtariPreprocessing
+
+from atari_env import GAMES, AtariEnv
+
+NAMES = {"pong": "Pong", "breakout": "Breakout", "space_invaders": "SpaceInvaders", "asteroids": "Asteroids"}
+NAMES["enduro"] = "Enduro"
+
+
+def reference(game: str, sticky: float) -> gymnasium.Env:
+    gymnasium.register_envs(ale_py)
+    env = gymnasium.make(
+        f"ALE/{NAMES[game]}-v5",
+        frameskip=1,
+        repeat_action_probability=sticky,
+        full_action_space=False,
+        disable_env_checker=True,
+    )
+    return AtariPreprocessing(env)
+
+
+@pytest.mark.parametrize("game", GAMES)
+@pytest.mark.parametrize("sticky", [0.25, 0.0])
+def test_frames_rewards_and_ends_equal_gymnasiums(game, sticky):
+    ours, theirs = AtariEnv(game, sticky), reference(game, sticky)
+    assert np.array_equal(ours.reset(seed=7)[0], theirs.reset(seed=7)[0])
+    rng = np.random.default_rng(0)
+    total = 0.0
+    for _ in range(350):
+        action = int(rng.integers(ours.action_space.n))
+        a, b = ours.step(action), theirs.step(action)
+        assert np.array_equal(a[0], b[0]) and a[1:4] == b[1:4]
+        assert np.array_equal(ours.ram(), theirs.unwrapped.ale.getRAM())
+        total += abs(a[1])
+        if a[2]:
+            break
+    assert total > 0 or game == "enduro"
+
+
+def test_another_seed_gives_another_game():
+    """Negative control for the test above."""
+    ours, theirs = AtariEnv("pong"), reference("pong", 0.25)
+    ours.reset(seed=8), theirs.reset(seed=7)
+    frames = [(ours.step(i % 6)[0], theirs.step(i % 6)[0]) for i in range(100)]
+    assert not all(np.array_equal(a, b) for a, b in frames)
+
+
+def test_gymnasium_accepts_it():
+    check_env(AtariEnv("pong"), skip_render_check=True)
+
+
+def test_a_game_is_truncated_at_the_step_limit():
+    env = AtariEnv("pong", max_steps=5)
+    env.reset(seed=0)
+    ends = [env.step(0)[2:4] for _ in range(5)]
+    assert ends == [(False, False)] * 4 + [(False, True)]
+
+
+def test_bad_options_are_refused_in_one_sentence():
+    with pytest.raises(ValueError, match="unknown game 'chess': choose one of pong"):
+        AtariEnv("chess")
+    with pytest.raises(ValueError, match="sticky"):
+        AtariEnv("pong", sticky=1.0)
+    with pytest.raises(ValueError, match="frame_skip"):
+        AtariEnv("pong", frame_skip=0)
