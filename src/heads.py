@@ -174,7 +174,7 @@ def fit_mlp(
     mean, factor = torch.from_numpy(scaling.mean), torch.from_numpy(scaling.factor)
 
     def prepare(batch: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(batch).float().sub_(mean).mul_(factor)
+        return (torch.from_numpy(batch).float() - mean) * factor  # never in place: batch may be a view of x
 
     train(model, x, y, prepare, seed, validation=validation, **training)
     linear = [layer for layer in model if isinstance(layer, nn.Linear)]

@@ -1,0 +1,99 @@
+"""The house: imports only go down, stages never import stages, every module says what it holds."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SRC = Path(__file__).resolve().parent.parent / "src"
+ROOT = SRC.parent
+FLOORS = [
+    {"array_files", "stats_ci", "resu_kernels"},
+    {"stage_io", "resu_core"},
+    {"resu_conv", "atari_env", "heads", "figures"},
+    {"resu_streaming", "pong_labels", "rollouts"},
+    {"pong_expert", "cloning"},
+]
+FLOOR_OF = {name: i for i, names in enumerate(FLOORS) for name in names}
+STAGE = re.compile(r"(collect|eval|probe|bc|dqn|ppo|depth|transfer|record|bench|report|demo|fit)_\w+$")
+ONLY_HOME = {"matplotlib": {"figures"}, "gymnasium": {"atari_env"}, "ale_py": {"atari_env"}, "numba": {"resu_kernels"}}
+MODULES = sorted(path.stem for path in SRC.glob("*.py"))
+
+
+def imports_of(name: str) -> set[str]:
+    tree = ast.parse((SRC / f"{name}.py").read_text())
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_only_go_down(name):
+    assert (name in FLOOR_OF) != bool(STAGE.match(name)), f"{name} is neither a registered module nor a stage"
+    floor = FLOOR_OF.get(name, len(FLOORS))
+    for other in imports_of(name) & set(MODULES):
+        assert other in FLOOR_OF, f"{name} imports the stage {other}"
+        assert FLOOR_OF[other] < floor, f"{name} (floor {floor}) imports {other} (floor {FLOOR_OF[other]})"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_libraries_stay_in_their_only_home(name):
+    for library, homes in ONLY_HOME.items():
+        assert library not in imports_of(name) or name in homes
+    assert name not in sys.stdlib_module_names and name not in {"resu", "torch", "numpy", "utils"}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_headers_say_what_lives_there(name):
+    tree = ast.parse((SRC / f"{name}.py").read_text())
+    text = ast.get_docstring(tree) or ""
+    assert len(text) > 40
+    if STAGE.match(name):
+        for word in ("Run ", "--smoke", "Writes", f"python src/{name}.py"):
+            assert word in text, f"the header of {name} lacks {word!r}"
+    for node in tree.body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+            assert ast.get_docstring(node), f"{name}.{node.name} has no docstring"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_nothing_is_computed_at_import(name):
+    allowed = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign, ast.Expr, ast.If)
+    for node in ast.parse((SRC / f"{name}.py").read_text()).body:
+        assert isinstance(node, allowed)
+        if isinstance(node, ast.If):
+            assert "__main__" in ast.dump(node.test)
+
+
+def test_top_level_is_the_design_card():
+    for name in ("src", "tests", "data", "results", "media", "ReSU", "PLAN.md", "RESULTS.md", "README.md", "LICENSE"):
+        assert (ROOT / name).exists(), name
+    for line in (ROOT / "requirements.txt").read_text().splitlines():
+        assert not line.strip() or line.startswith("#") or "==" in line, f"unpinned: {line}"
+
+
+def test_git_ignores_data_and_clones_but_keeps_their_readmes():
+    done = subprocess.run(
+        [
+            "git",
+            "check-ignore",
+            "data/x.npy",
+            "ReSU/code/a.py",
+            "results/smoke/x.json",
+            "data/README.md",
+            "ReSU/README.md",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    if "not a git repository" in done.stderr:
+        pytest.fail("the tests run in a git checkout")
+    assert done.stdout.split() == ["data/x.npy", "ReSU/code/a.py", "results/smoke/x.json"]
