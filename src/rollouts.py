@@ -6,6 +6,7 @@ result does not depend on the number of processes.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import os
 import warnings
@@ -148,6 +149,9 @@ def game_rngs(seed: Seed) -> Iterator[np.random.Generator]:
 def _environment(**env_options: Any) -> AtariEnv:
     """One emulator per process and set of options: loading a game takes as long as 300 of its steps."""
     return AtariEnv(**env_options)
+
+
+atexit.register(_environment.cache_clear)  # an emulator that outlives the interpreter's shutdown is reported as a leak
 
 
 def _begin(env: AtariEnv, policy: Policy, rng: np.random.Generator) -> np.ndarray:

@@ -1,0 +1,114 @@
+"""Codes agree online and offline, controls are what they claim, splits are by game, aggregation relabels."""
+
+import numpy as np
+import pytest
+
+import cloning
+from atari_env import AtariEnv
+from cloning import Clone, Lessons, RawPixels, class_indices, random_filters, split_by_game, temporal_pca
+from heads import DenseHead
+from resu_conv import ReSUEncoder
+from rollouts import Buffer, RandomPolicy, collect
+from screens import screens
+
+
+@pytest.fixture(scope="module")
+def buffer() -> Buffer:
+    return collect(RandomPolicy(), 1200, 11, max_steps=300)
+
+
+@pytest.fixture(scope="module")
+def encoder(buffer) -> ReSUEncoder:
+    return ReSUEncoder(grid=(7, 6)).fit(buffer.episode_frames())
+
+
+def test_codes_agree_online_and_offline(buffer, encoder):
+    frames = buffer.frames[:40]
+    for code in (RawPixels(3), encoder, random_filters(encoder, 0), temporal_pca(encoder)):
+        offline = code.encode(frames)
+        online = [code.reset(frames[:1])] + [code.step(frame[None]) for frame in frames[1:]]
+        assert np.array_equal(np.concatenate(online), offline) and offline.shape == (40, code.n_features)
+    raw = RawPixels(2)
+    raw.reset(frames[:2])
+    assert np.array_equal(raw.step(frames[2:4], np.array([True, False]))[0, :7056], raw.step(frames[4:6])[0, 7056:])
+
+
+def test_controls_have_unit_variance_responses_and_other_filters(encoder):
+    c_pp = encoder.moments_.C_pp
+    for control in (random_filters(encoder, 0), temporal_pca(encoder)):
+        psi = control.filters_
+        assert np.allclose(np.einsum("ki,ij,kj->k", psi, c_pp, psi), 1)
+        assert np.array_equal(control.mean_, encoder.mean_)
+    assert not np.array_equal(random_filters(encoder, 0).filters_, random_filters(encoder, 1).filters_)
+    pca = temporal_pca(encoder).filters_
+    assert np.abs((pca @ c_pp @ pca.T) - np.eye(4)).max() < 1e-9
+
+
+def test_splits_are_by_whole_games(buffer):
+    train, held_out = split_by_game(buffer, 0.25)
+    assert held_out[0] in buffer.starts and set(train) | set(held_out) == set(range(1200)) and len(held_out) == 300
+    single = Buffer(
+        *(getattr(buffer, n)[:300] for n in ("frames", "ram", "actions", "targets", "rewards")), np.array([0])
+    )
+    assert len(split_by_game(single, 0.1)[1]) == 30
+
+
+def test_features_do_not_leak_across_games(buffer, encoder):
+    whole = cloning.encode_buffer(encoder, buffer)
+    start = buffer.starts[2]
+    assert np.array_equal(whole[start : start + 50], encoder.encode(buffer.frames[start : start + 50]))
+    assert not np.array_equal(whole[start : start + 5], encoder.encode(buffer.frames[: start + 5])[-5:])
+
+
+def test_an_unknown_action_is_named():
+    with pytest.raises(ValueError, match="action FIRE is not among the classes NOOP, LEFT"):
+        class_indices(np.array([0, 1]), ("NOOP", "FIRE", "LEFT"), ("NOOP", "LEFT"))
+    assert class_indices(np.array([0, 2]), ("NOOP", "FIRE", "LEFT"), ("NOOP", "LEFT")).tolist() == [0, 1]
+
+
+class BallFollower:
+    """A teacher whose action can be read off the newest frame's brightest row."""
+
+    def start(self, rng, action_names):
+        self.up, self.down = action_names.index("RIGHT"), action_names.index("LEFT")
+
+    def act(self, frame, ram):
+        return self.up if frame[:, 70:].sum(axis=1).argmax() < 42 else self.down
+
+
+def test_a_clone_learns_a_simple_teacher_and_aggregation_adds_its_own_games(buffer, encoder):
+    taught = collect(RandomPolicy(), 1200, 12, teacher=BallFollower(), max_steps=300)
+    clone, accuracies = cloning.clone_policy(
+        encoder, taught, ("RIGHT", "LEFT"), "ridge", 0, teacher=BallFollower(), rounds=1, n_frames=400, game="pong",
+        max_steps=200,
+    )  # fmt: skip
+    assert len(accuracies) == 2 and accuracies[0] > 0.8
+    env = AtariEnv("pong")
+    frame, _ = env.reset(seed=0)
+    clone.start(np.random.default_rng(0), env.action_names)
+    assert {clone.act(frame, env.ram()) for _ in range(1)} <= {2, 3}
+
+
+def test_lessons_keep_held_out_games_out(buffer, encoder):
+    lessons = Lessons.of(encoder, buffer, AtariEnv("pong").action_names, AtariEnv("pong").action_names, 0.25)
+    assert lessons.held_out.sum() == 300 and lessons.held_out[-300:].all()
+    lessons.extend(lessons)
+    assert len(lessons.features) == 2400 and lessons.held_out.sum() == 600
+
+
+def test_clones_are_saved_and_refused_when_parts_do_not_fit(tmp_path, encoder):
+    head = DenseHead([np.ones((3, encoder.n_features), np.float32)], [np.arange(3, dtype=np.float32)])
+    clone = Clone(encoder, head, ("NOOP", "RIGHT", "LEFT"))
+    clone.save(tmp_path / "pong")
+    frames = screens(np.random.default_rng(0), 12, (84, 84))
+    again = Clone.load(tmp_path / "pong")
+    for policy in (clone, again):
+        policy.start(np.random.default_rng(0), ("NOOP", "FIRE", "RIGHT", "LEFT"))
+    assert [clone.act(f, f) for f in frames] == [again.act(f, f) for f in frames] == [3] * 12
+    DenseHead([np.ones((3, 5), np.float32)], [np.zeros(3, np.float32)]).save(tmp_path / "pong_head.npz")
+    with pytest.raises(ValueError, match="do not belong together: run this"):
+        Clone.load(tmp_path / "pong", "run this")
+    with pytest.raises(FileNotFoundError, match="run this"):
+        Clone.load(tmp_path / "breakout", "run this")
+    with pytest.raises(ValueError, match="RawPixels"):
+        Clone(RawPixels(2), head, ("NOOP",)).save(tmp_path / "raw")

@@ -1,0 +1,121 @@
+"""Every stage runs from nothing with --smoke, resumes, keeps to its own folders, and refuses bad input in one sentence.
+
+The stages run in a copy of src/ in a temporary folder, so that nothing depends on what lies in data/ and results/.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+SRC = Path(__file__).resolve().parent.parent / "src"
+# In running order: later ones read what earlier ones wrote.
+STAGES = ("collect_pong_buffer", "eval_expert", "bc_pong", "bc_pong_eval", "record_gameplay", "demo_pong", "bench_core")
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("house")
+    shutil.copytree(SRC, root / "src")
+    return root
+
+
+def run_stage(house: Path, stage: str, *options: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(house / "src" / f"{stage}.py"), *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=house)
+
+
+def test_every_stage_is_listed_here():
+    prefixes = (
+        "collect_",
+        "eval_",
+        "probe_",
+        "bc_",
+        "dqn_",
+        "ppo_",
+        "depth_",
+        "transfer_",
+        "record_",
+        "bench_",
+        "demo_",
+    )
+    assert {path.stem for path in SRC.glob("*.py") if path.stem.startswith(prefixes)} == set(STAGES)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_smoke(house, stage):
+    done = run_stage(house, stage, "--smoke")
+    assert done.returncode == 0, done.stderr[-2000:]
+    document = json.loads((house / "results" / "smoke" / f"{stage}.json").read_text())
+    assert document["rows"] and document["config"]["smoke"] is True
+    assert (house / "results" / "smoke" / f"{stage}.log").is_file()
+    assert "|" in done.stdout
+    outside = [path for path in (house / "results").iterdir() if path.name != "smoke"]
+    assert not outside and not (house / "media").exists()
+    assert not list(house.rglob("*.tmp"))
+
+
+def test_gif_of_the_smoke_run_shows_a_moving_game(house):
+    import imageio.v3 as iio
+
+    frames = iio.imread(house / "results" / "smoke" / "media" / "pong.gif")
+    assert frames.shape[0] >= 10 and frames.shape[1] > 400 and frames.shape[2] > 400
+    game = frames[:, :420, :320].astype(int)
+    assert np.abs(np.diff(game, axis=0)).max() > 50  # something moves
+    assert np.abs(game[0] - np.array([236, 236, 236])).sum(axis=-1).min() < 60  # the field's white lines
+    maps = frames[:, :420, 326:].astype(int)
+    assert (maps[..., 0] - maps[..., 2]).max() > 80 and (maps[..., 2] - maps[..., 0]).max() > 80  # ON and OFF colours
+
+
+def test_a_rerun_takes_its_cells_from_disk(house):
+    cells = {path: path.stat().st_mtime_ns for path in (house / "results/smoke/cells/bc_pong").iterdir()}
+    first = (house / "results/smoke/bc_pong.npz").read_bytes()
+    done = run_stage(house, "bc_pong", "--smoke")
+    assert done.returncode == 0 and "seed 0" not in done.stdout
+    assert {path: path.stat().st_mtime_ns for path in (house / "results/smoke/cells/bc_pong").iterdir()} == cells
+    assert (house / "results/smoke/bc_pong.npz").read_bytes() == first
+
+
+def test_two_runs_give_the_same_arrays(house):
+    first = (house / "results/smoke/bc_pong.npz").read_bytes()
+    shutil.rmtree(house / "results/smoke/cells/bc_pong")
+    assert run_stage(house, "bc_pong", "--smoke").returncode == 0
+    assert (house / "results/smoke/bc_pong.npz").read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("stage", "options", "status", "message"),
+    [
+        ("bc_pong", ("--no-such-option",), 2, "no-such-option"),
+        ("bc_pong", ("--expert", "perfect"), 2, "perfect"),
+        ("bc_pong", ("--smoke", "--n-frames", "-5"), 1, "n_frames must be at least 1"),
+        ("bc_pong", ("--smoke", "--sticky", "2"), 1, "sticky must lie in"),
+        ("bc_pong", ("--smoke", "--grid", "100", "8"), 1, "grid of (100, 8) cells does not fit"),
+        ("bc_pong_eval", ("--smoke", "--expert", "winning"), 1, "run python src/bc_pong.py --expert winning"),
+        ("collect_pong_buffer", ("many",), 2, "many"),
+    ],
+)
+def test_bad_options_end_in_one_sentence(house, stage, options, status, message):
+    before = sorted(path for path in house.rglob("*") if path.is_file())
+    done = run_stage(house, stage, *options)
+    assert done.returncode == status and "Traceback" not in done.stderr
+    assert message in " ".join(done.stderr.replace("│", " ").split())
+    after = sorted(path for path in house.rglob("*") if path.is_file())
+    assert [p for p in after if p.suffix != ".log" and "__pycache__" not in p.parts and "_n1500" not in p.name] == [
+        p for p in before if p.suffix != ".log" and "__pycache__" not in p.parts and "_n1500" not in p.name
+    ]
+
+
+def test_a_truncated_buffer_is_refused_with_its_remedy(house):
+    frames = next((house / "data/smoke").glob("pong_reactive_s0_*.npy"))
+    whole = frames.read_bytes()
+    frames.write_bytes(whole[: len(whole) // 2])
+    shutil.rmtree(house / "results/smoke/cells/bc_pong")
+    done = run_stage(house, "bc_pong", "--smoke", "--rows", "resu ridge")
+    assert done.returncode == 1 and done.stderr.strip().splitlines()[-1].startswith("error: ")
+    assert "truncated" in done.stderr and "delete pong_reactive_s0" in done.stderr
+    frames.write_bytes(whole)
