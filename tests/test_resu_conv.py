@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resu_conv import PatchMoments, ReSUEncoder
-from resu_core import BLOCK, LagMoments
+from resu_core import BLOCK, LagMoments, canonical_directions
 from resu_streaming import StreamingReSU
 from screens import screens
 
@@ -131,6 +131,19 @@ def test_patch_moments_are_covariances_of_patches():
     assert np.allclose(moments.C_pp, joint[:36, :36], atol=1e-5)
     assert np.allclose(moments.C_fp, joint[36:, :36], atol=1e-5)
     assert np.allclose(moments.C_ff, joint[36:, 36:], atol=1e-5)
+
+
+def test_second_layer_is_fitted_on_the_maps_of_whole_episodes():
+    """The windows look back on the frames before them; with every window used, the moments are those of all maps."""
+    encoder, frames = fitted((6, 5), (2, 2), 0.3, n_frames=60, n_layers=2, n_windows2=10_000, memory2=2, horizon2=1)
+    maps = np.moveaxis(encoder.maps(frames), 1, -1)
+    padded = np.pad(maps, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+    moments = PatchMoments(2, 1, 8)
+    for s in range(60 - 2):
+        moments.update(padded[s : s + 3])
+    expected = canonical_directions(moments, 8)
+    assert np.allclose(encoder.correlations2_, expected.correlations, atol=1e-6)
+    assert np.allclose(encoder.mean2_.reshape(30, 8), maps[1:-1].mean(axis=0).reshape(30, 8), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("shape", "grid"), [((84, 84), (16, 8)), ((210, 160), (14, 10)), ((7, 9), (7, 9))])
