@@ -8,9 +8,8 @@ A *code* turns frames into vectors, offline for fitting and online for playing:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,33 +143,49 @@ def film(clone: Clone, seed: int, skip: float, seconds: float, title: str, game:
     return figures.gameplay_gif(recording.screens[first:], maps, actions, scores, title, STEPS_PER_SECOND)
 
 
-@dataclass
 class Lessons:
-    """What a head is fitted on: features (N, D), class indices (N,), and which samples are held out (N,) bool."""
+    """What a head is fitted on: features (N, D), class indices (N,), and which samples are held out (N,) bool.
 
-    features: np.ndarray
-    classes: np.ndarray
-    held_out: np.ndarray
+    capacity   samples that will be added in all; space for them is taken once, since features can fill gigabytes
+    """
 
-    @classmethod
-    def of(cls, code: Code, buffer: Buffer, names: tuple[str, ...], class_names: tuple[str, ...], share: float) -> Self:
-        """The buffer's targets under a code; the last games, about `share` of the frames, are held out whole."""
-        held_out = np.zeros(len(buffer), bool)
-        held_out[split_by_game(buffer, share)[1]] = True
-        return cls(encode_buffer(code, buffer), class_indices(buffer.targets, names, class_names), held_out)
+    def __init__(self, code: Code, class_names: tuple[str, ...], action_names: tuple[str, ...], capacity: int) -> None:
+        self.code, self.class_names, self.action_names = code, class_names, action_names
+        dtype = np.uint8 if isinstance(code, RawPixels) else np.float32
+        self._features = np.empty((capacity, code.n_features), dtype)
+        self._classes, self._held_out = np.empty(capacity, np.int64), np.zeros(capacity, bool)
+        self._n = 0
 
-    def extend(self, other: Lessons) -> None:
-        """Add the lessons of another buffer."""
-        self.features = np.concatenate([self.features, other.features])
-        self.classes = np.concatenate([self.classes, other.classes])
-        self.held_out = np.concatenate([self.held_out, other.held_out])
+    @property
+    def features(self) -> np.ndarray:
+        """(N, D) of the samples so far."""
+        return self._features[: self._n]
 
-    def fit(self, kind: str, n_classes: int, seed: int) -> tuple[DenseHead, float]:
+    @property
+    def classes(self) -> np.ndarray:
+        """(N,) int64."""
+        return self._classes[: self._n]
+
+    @property
+    def held_out(self) -> np.ndarray:
+        """(N,) bool: validation samples."""
+        return self._held_out[: self._n]
+
+    def add(self, buffer: Buffer, share: float) -> None:
+        """The targets of a buffer under the code; its last games, about `share` of the frames, are held out whole."""
+        new = slice(self._n, self._n + len(buffer))
+        encode_buffer(self.code, buffer, out=self._features[new])
+        self._classes[new] = class_indices(buffer.targets, self.action_names, self.class_names)
+        self._held_out[new][split_by_game(buffer, share)[1]] = True
+        self._n = new.stop
+
+    def fit(self, kind: str, seed: int, epochs: int) -> tuple[DenseHead, float]:
         """A head of the named kind and its accuracy on the samples held out."""
-        taught = ~self.held_out
-        validation = self.features[self.held_out], self.classes[self.held_out]
-        head = heads.fit(kind, self.features[taught], self.classes[taught], n_classes, seed, validation)
-        return head, float(np.mean(head.predict(validation[0]) == validation[1]))
+        taught, held_out = np.flatnonzero(~self.held_out), np.flatnonzero(self.held_out)
+        head = heads.fit(
+            kind, self.features, self.classes, len(self.class_names), seed, taught, held_out, epochs=epochs
+        )
+        return head, float(np.mean(head.predict(self.features[held_out]) == self.classes[held_out]))
 
 
 def clone_policy(
@@ -183,6 +198,8 @@ def clone_policy(
     teacher: Policy | None = None,
     rounds: int = 0,
     n_frames: int = 50_000,
+    epochs: int = 10,
+    round_epochs: int = 4,
     held_out: float = 0.1,
     report: Callable[[str], None] = lambda message: None,
     **env_options: Any,
@@ -194,33 +211,29 @@ def clone_policy(
     kind          "ridge", "linear" or "mlp"
     rounds        of aggregation: the clone plays n_frames, the teacher says what it would have done, the head is fitted
                   again on everything so far (Ross et al. 2011, with the clone always in control)
+    epochs        passes over all samples in the last fit; round_epochs in those before it
     Returns       the clone and its validation accuracy before and after each round.
     """
-    names = AtariEnv(**env_options).action_names
-    lessons = Lessons.of(code, demonstrations, names, class_names, held_out)
-    head, score = lessons.fit(kind, len(class_names), seed)
-    accuracies = [score]
-    for i in range(rounds):
-        report(f"  round {i}: validation accuracy {score:.3f} on {len(lessons.classes)} frames")
-        root = (seed, AGGREGATION, i)
-        own = collect(
-            Clone(code, head, class_names),
-            n_frames,
-            root,
-            teacher=teacher,
-            description=f"aggregation {i + 1}/{rounds}",
-            **env_options,
-        )
-        report(f"  round {i}: the clone scored {own.rewards.sum() / max(len(own.starts) - 1, 1):.1f} per game or so")
-        lessons.extend(Lessons.of(code, own, names, class_names, held_out))
-        head, score = lessons.fit(kind, len(class_names), seed)
+    lessons = Lessons(code, class_names, AtariEnv(**env_options).action_names, len(demonstrations) + rounds * n_frames)
+    lessons.add(demonstrations, held_out)
+    accuracies: list[float] = []
+    for i in range(rounds + 1):
+        head, score = lessons.fit(kind, seed, round_epochs if i < rounds else epochs)
         accuracies.append(score)
-    return Clone(code, head, class_names), accuracies
+        clone = Clone(code, head, class_names)
+        if i < rounds:
+            own = collect(
+                clone, n_frames, (seed, AGGREGATION, i), teacher=teacher, description=f"aggregation {i + 1}/{rounds}",
+                **env_options,
+            )  # fmt: skip
+            points = own.rewards[: own.starts[-1]].sum() / max(len(own.starts) - 1, 1)
+            report(f"  round {i + 1}: validation accuracy was {score:.3f}; {points:.1f} points in whole games")
+            lessons.add(own, held_out)
+    return clone, accuracies
 
 
-def encode_buffer(code: Code, buffer: Buffer) -> np.ndarray:
-    """Features of every frame of a buffer, game by game: (T, D)."""
-    out: np.ndarray | None = None
+def encode_buffer(code: Code, buffer: Buffer, out: np.ndarray | None = None) -> np.ndarray:
+    """Features of every frame of a buffer, game by game: (T, D), written to `out` if given."""
     for episode in buffer.episodes():
         features = code.encode(buffer.frames[episode])
         if out is None:

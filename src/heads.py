@@ -7,6 +7,7 @@ into the first, small enough to play with.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,15 +85,16 @@ class Scaling:
     factor: np.ndarray  # (D,) float32
 
     @classmethod
-    def fit(cls, x: np.ndarray, floor: float = 0.1) -> Scaling:
-        """Standardisation of x (N, D), from sums in float64."""
+    def fit(cls, x: np.ndarray, chosen: np.ndarray | None = None, floor: float = 0.1) -> Scaling:
+        """Standardisation of the chosen rows of x (N, D), from sums in float64."""
+        chosen = np.arange(len(x)) if chosen is None else chosen
         total, square = np.zeros(x.shape[1]), np.zeros(x.shape[1])
-        for i in range(0, len(x), CHUNK):
-            part = x[i : i + CHUNK].astype(np.float64)
+        for i in range(0, len(chosen), CHUNK):
+            part = x[chosen[i : i + CHUNK]].astype(np.float64)
             total += part.sum(axis=0)
             square += np.einsum("nd,nd->d", part, part)
-        mean = total / len(x)
-        variance = np.maximum(square / len(x) - mean**2, 0)
+        mean = total / len(chosen)
+        variance = np.maximum(square / len(chosen) - mean**2, 0)
         smallest = floor * np.sqrt(variance.mean())
         deviation = np.maximum(np.sqrt(variance), smallest if smallest > 0 else 1.0)
         return cls(mean.astype(np.float32), (1 / deviation).astype(np.float32))
@@ -111,41 +113,61 @@ def _check(x: np.ndarray, y: np.ndarray, n_classes: int) -> None:
 
 
 def fit(
-    kind: str, x: np.ndarray, y: np.ndarray, n_classes: int, seed: int, validation: tuple[np.ndarray, np.ndarray]
+    kind: str,
+    x: np.ndarray,
+    y: np.ndarray,
+    n_classes: int,
+    seed: int,
+    taught: np.ndarray,
+    held_out: np.ndarray,
+    epochs: int = 10,
 ) -> DenseHead:
     """A head of the named kind: "ridge" (closed form), "linear" (logistic regression) or "mlp" (256 x 256).
 
-    validation   (x, y) that picks the ridge strength among 1e-4 .. 1 and the best epoch of the others
+    x (N, D) float32 or uint8, y (N,) int      taught, held_out   indices of the samples to fit on and to validate on:
+    the latter pick the ridge strength among 1e-4, 1e-2, 1 and the best epoch of the others
     Raises       ValueError for another kind, or if shapes or classes do not fit.
     """
     if kind == "ridge":
-        heads = [fit_ridge(x, y, n_classes, strength) for strength in (1e-4, 1e-2, 1.0)]
-        return max(heads, key=lambda head: np.mean(head.predict(validation[0]) == validation[1]))
-    if kind == "linear":
-        return fit_mlp(x, y, n_classes, seed, hidden=(), validation=validation)
-    if kind == "mlp":
-        return fit_mlp(x, y, n_classes, seed, validation=validation)
+        return fit_ridge(x, y, n_classes, taught, held_out)
+    if kind in ("linear", "mlp"):
+        hidden = (256, 256) if kind == "mlp" else ()
+        return fit_mlp(x, y, n_classes, seed, hidden, taught, held_out, epochs=epochs)
     raise ValueError(f"unknown head '{kind}': choose ridge, linear or mlp")
 
 
-def fit_ridge(x: np.ndarray, y: np.ndarray, n_classes: int, strength: float = 1e-3) -> DenseHead:
+def fit_ridge(
+    x: np.ndarray,
+    y: np.ndarray,
+    n_classes: int,
+    taught: np.ndarray | None = None,
+    held_out: np.ndarray | None = None,
+    strengths: tuple[float, ...] = (1e-4, 1e-2, 1.0),
+) -> DenseHead:
     """Closed-form ridge regression onto one-hot classes; the largest output decides.
 
-    x (N, D) float, y (N,) int       strength   ridge as a fraction of the mean eigenvalue of the features' covariance
-    Raises   ValueError if shapes or classes do not fit.
+    x (N, D), y (N,), taught, held_out   as in `fit`; without indices all samples are fitted
+    strengths   ridge as a fraction of the mean eigenvalue of the features' covariance; the held-out samples choose,
+                and without them the first is taken
+    Raises      ValueError if shapes or classes do not fit.
     """
     _check(x, y, n_classes)
-    scaling = Scaling.fit(x)
+    taught = np.arange(len(x)) if taught is None else taught
+    scaling = Scaling.fit(x, taught)
     gram, cross = np.zeros((x.shape[1],) * 2), np.zeros((x.shape[1], n_classes))
-    share = np.bincount(y, minlength=n_classes) / len(y)
-    for i in range(0, len(x), CHUNK):
-        part = (x[i : i + CHUNK] - scaling.mean) * scaling.factor
+    share = np.bincount(y[taught], minlength=n_classes) / len(taught)
+    for i in range(0, len(taught), CHUNK):
+        chosen = taught[i : i + CHUNK]
+        part = (x[chosen] - scaling.mean) * scaling.factor
         gram += part.T @ part
-        cross += part.T @ (np.eye(n_classes, dtype=np.float32)[y[i : i + CHUNK]] - share.astype(np.float32))
-    gram[np.diag_indices_from(gram)] += strength * np.trace(gram) / len(gram)
-    weight = linalg.cho_solve(linalg.cho_factor(gram, overwrite_a=True), cross).T
-    folded, bias = scaling.fold(weight, share)
-    return DenseHead([folded], [bias])
+        cross += part.T @ (np.eye(n_classes, dtype=np.float32)[y[chosen]] - share.astype(np.float32))
+    found: list[tuple[float, DenseHead]] = []
+    for strength in strengths if held_out is not None else strengths[:1]:
+        loaded = gram + strength * np.trace(gram) / len(gram) * np.eye(len(gram))
+        weight, bias = scaling.fold(linalg.solve(loaded, cross, assume_a="pos").T, share)
+        head = DenseHead([weight], [bias])
+        found.append((0.0 if held_out is None else np.mean(head.predict(x[held_out]) == y[held_out]), head))
+    return max(found, key=lambda pair: pair[0])[1]
 
 
 def fit_mlp(
@@ -154,16 +176,18 @@ def fit_mlp(
     n_classes: int,
     seed: int,
     hidden: tuple[int, ...] = (256, 256),
-    validation: tuple[np.ndarray, np.ndarray] | None = None,
+    taught: np.ndarray | None = None,
+    held_out: np.ndarray | None = None,
     **training: Any,
 ) -> DenseHead:
     """Multilayer perceptron with rectified hidden layers; hidden = () is logistic regression.
 
-    x (N, D) float32 or uint8, y (N,) int; training options go to `train`.
+    x (N, D), y (N,), taught, held_out   as in `fit`; training options go to `train`.
     Raises   ValueError if shapes or classes do not fit.
     """
     _check(x, y, n_classes)
-    scaling = Scaling.fit(x)
+    taught = np.arange(len(x)) if taught is None else taught
+    scaling = Scaling.fit(x, taught)
     sizes = (x.shape[1], *hidden, n_classes)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -176,7 +200,7 @@ def fit_mlp(
     def prepare(batch: np.ndarray) -> torch.Tensor:
         return (torch.from_numpy(batch).float() - mean) * factor  # never in place: batch may be a view of x
 
-    train(model, x, y, prepare, seed, validation=validation, **training)
+    train(model, x, y, prepare, seed, taught, held_out, **training)
     linear = [layer for layer in model if isinstance(layer, nn.Linear)]
     weights = [layer.weight.detach().numpy() for layer in linear]
     biases = [layer.bias.detach().numpy() for layer in linear]
@@ -188,33 +212,34 @@ def train(
     model: nn.Module,
     x: np.ndarray,
     y: np.ndarray,
-    prepare: Any,
+    prepare: Callable[[np.ndarray], torch.Tensor],
     seed: int,
+    taught: np.ndarray,
+    held_out: np.ndarray | None = None,
     *,
     epochs: int = 10,
     learning_rate: float = 1e-3,
     weight_decay: float = 1e-4,
-    validation: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> list[float]:
     """Cross-entropy training with AdamW, the learning rate falling to 0 along a cosine: the one loop of all heads.
 
-    model        maps prepared samples to class scores; trained in place
-    x, y         (N, ...) samples as stored, (N,) int classes
-    prepare      turns a batch of stored samples into the model's float input
-    seed         of the order of samples
-    validation   (x, y): after every epoch the accuracy is taken, and the best epoch's weights are kept at the end
-    Returns      validation accuracy per epoch (empty without validation)
+    model            maps prepared samples to class scores; trained in place
+    x, y             (N, ...) samples as stored, (N,) int classes; never copied as a whole
+    prepare          turns a batch of stored samples into the model's float input
+    seed             of the order of samples
+    taught, held_out indices of the samples to train on and to validate on; after every epoch the accuracy on the
+                     latter is taken, and the best epoch's weights are kept at the end
+    Returns          validation accuracy per epoch (empty without held-out samples)
     """
     rng = np.random.default_rng(seed)
     targets = torch.from_numpy(np.asarray(y, np.int64))
     optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
-    n_steps = epochs * -(-len(x) // BATCH)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, n_steps)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs * -(-len(taught) // BATCH))
     accuracies: list[float] = []
     best: dict[str, torch.Tensor] = {}
     for _ in range(epochs):
         model.train()
-        order = rng.permutation(len(x))
+        order = rng.permutation(taught)
         for i in range(0, len(order), BATCH):
             chosen = order[i : i + BATCH]
             loss = nn.functional.cross_entropy(model(prepare(x[chosen])), targets[chosen])
@@ -222,8 +247,8 @@ def train(
             loss.backward()
             optimiser.step()
             schedule.step()
-        if validation is not None:
-            accuracies.append(accuracy(model, *validation, prepare))
+        if held_out is not None:
+            accuracies.append(accuracy(model, x, y, prepare, held_out))
             if accuracies[-1] >= max(accuracies):
                 best = {name: value.clone() for name, value in model.state_dict().items()}
     if best:
@@ -233,11 +258,13 @@ def train(
 
 
 @torch.no_grad()
-def accuracy(model: nn.Module, x: np.ndarray, y: np.ndarray, prepare: Any) -> float:
-    """Share of samples whose highest score is at their class."""
+def accuracy(
+    model: nn.Module, x: np.ndarray, y: np.ndarray, prepare: Callable[[np.ndarray], torch.Tensor], chosen: np.ndarray
+) -> float:
+    """Share of the chosen samples whose highest score is at their class."""
     model.eval()
-    hits = [
-        int((model(prepare(x[i : i + CHUNK])).argmax(dim=1).numpy() == y[i : i + CHUNK]).sum())
-        for i in range(0, len(x), CHUNK)
-    ]
-    return sum(hits) / len(x)
+    hits = 0
+    for i in range(0, len(chosen), CHUNK):
+        part = chosen[i : i + CHUNK]
+        hits += int((model(prepare(x[part])).argmax(dim=1).numpy() == y[part]).sum())
+    return hits / len(chosen)

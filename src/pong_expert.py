@@ -8,6 +8,7 @@ another one plays. Positions are left or top edges in screen pixels, speeds are 
 """
 
 import math
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -18,7 +19,7 @@ CLASS_NAMES = ("NOOP", "RIGHT", "LEFT")  # stay, up, down
 
 SPEED_UNIT = 4  # one pixel per emulated frame  [pixels per step]
 CONTACT_X = 139  # the ball's x when it meets our paddle  [pixels]
-LOWEST_Y, HIGHEST_Y = 31, 192  # the ball's y where the walls turn it back, lines of reflection  [pixels]
+UPPER_WALL_Y, LOWER_WALL_Y = 31, 192  # the ball's y where the walls turn it back, lines of reflection  [pixels]
 STRAIGHT_HIT = 6.5  # ball's y minus paddle's y in the middle of the range -2 to 15 in which the paddle meets the ball
 
 
@@ -76,16 +77,19 @@ class WinningExpert(_Expert):
 
     The enemy is too slow for steep balls, but only for those that have far to go: a ball met in the upper part of the
     field is struck down, one met in the lower part is struck up. The stroke's angle depends on where the ball meets
-    the paddle alone. In the last steps the aim no longer matters, only whether the paddle meets the ball.
+    the paddle alone. In the last steps the aim no longer matters, only whether the paddle meets the ball. A rally must
+    not go on for ever: after 16,300 steps (2^16 frames) the console's clock runs out and it never serves again.
 
     off_centre      aimed distance of the ball from the paddle's middle; the outermost 3 of 9 win  [pixels]
     dead_zone       stay while the paddle is expected to come to rest within this of its aim  [pixels]
+    highest_aim     aim no higher: the paddle would run into its stop and so always strike at the very same place; it
+                    and the enemy could return the same stroke for ever  [pixels]
     last_steps      from so many steps before contact on ...  [steps]
     last_dead_zone  ... stay while the ball is expected to come within this of the paddle's middle  [pixels]
     divide_y        contact height that separates strokes down (above it) from strokes up  [pixels]
     home_y          where the paddle goes while no ball approaches  [pixels]
-    home_dead_zone  stay while it is expected to come to rest within this of home. Small, so that it never rests long
-                    at the same place: paddle and enemy could return the same stroke for ever  [pixels]
+    home_dead_zone  stay while it is expected to come to rest within this of home. Small, so that it does not rest long
+                    at the same place, for the same reason  [pixels]
     coast           how far the paddle moves on without a command, per pixel of its last and last but one
                     displacement. Two fast steps mean that it has had its push, hence the minus  [1]
     """
@@ -95,6 +99,7 @@ class WinningExpert(_Expert):
         source: Literal["ram", "pixels"] = "ram",
         off_centre: float = 4.0,
         dead_zone: float = 7.5,
+        highest_aim: float = 36.0,
         last_steps: float = 5.0,
         last_dead_zone: float = 8.7,
         divide_y: float = 112.0,
@@ -103,13 +108,13 @@ class WinningExpert(_Expert):
         coast: tuple[float, float] = (0.45, -0.41),
     ) -> None:
         super().__init__(source)
-        self.off_centre, self.dead_zone = off_centre, dead_zone
+        self.off_centre, self.dead_zone, self.highest_aim = off_centre, dead_zone, highest_aim
         self.last_steps, self.last_dead_zone, self.divide_y = last_steps, last_dead_zone, divide_y
         self.home_y, self.home_dead_zone, self.coast = home_y, home_dead_zone, coast
 
     def _wish(self, past: list[tuple[float, float, float]]) -> int:
         heights = [player_y for _, _, player_y in past]
-        moves = [later - earlier for earlier, later in zip(heights, heights[1:], strict=False)]
+        moves = [later - earlier for earlier, later in pairwise(heights)]
         rest = heights[-1] + sum(share * move for share, move in zip(self.coast, reversed(moves), strict=False))
         meeting = _meeting([(x, y) for x, y, _ in past])
         if meeting is None:
@@ -118,7 +123,8 @@ class WinningExpert(_Expert):
         if steps <= self.last_steps:
             return _sign(contact_y - STRAIGHT_HIT - rest, self.last_dead_zone)
         off_centre = self.off_centre if contact_y < self.divide_y else -self.off_centre
-        return _sign(contact_y - STRAIGHT_HIT - off_centre - rest, self.dead_zone)
+        aim = max(contact_y - STRAIGHT_HIT - off_centre, self.highest_aim)
+        return _sign(aim - rest, self.dead_zone)
 
 
 EXPERTS = {"reactive": ReactiveExpert, "winning": WinningExpert}
@@ -138,7 +144,7 @@ def _meeting(ball: list[tuple[float, float]]) -> tuple[float, float] | None:
     """
     speeds = [
         tuple(SPEED_UNIT * round((now - before) / SPEED_UNIT) for before, now in zip(earlier, later, strict=True))
-        for earlier, later in zip(ball, ball[1:], strict=False)
+        for earlier, later in pairwise(ball)
         if not math.isnan(earlier[0] + later[0])
     ]
     x, y = ball[-1]
@@ -149,9 +155,9 @@ def _meeting(ball: list[tuple[float, float]]) -> tuple[float, float] | None:
         return None
     if len(speeds) == 2 and speeds[0][0] > 0:
         before_y = speeds[0][1]
-        if abs(speed_y) < abs(before_y) and not LOWEST_Y <= ball[-2][1] + before_y <= HIGHEST_Y:
+        if abs(speed_y) < abs(before_y) and not UPPER_WALL_Y <= ball[-2][1] + before_y <= LOWER_WALL_Y:
             speed_y = -before_y
     steps = (CONTACT_X - x) / speed_x
-    height = HIGHEST_Y - LOWEST_Y
-    beyond = (y + speed_y * steps - LOWEST_Y) % (2 * height)  # unfolded path, folded back between the walls
-    return steps, LOWEST_Y + min(beyond, 2 * height - beyond)
+    height = LOWER_WALL_Y - UPPER_WALL_Y
+    beyond = (y + speed_y * steps - UPPER_WALL_Y) % (2 * height)  # unfolded path, folded back between the walls
+    return steps, UPPER_WALL_Y + min(beyond, 2 * height - beyond)

@@ -66,7 +66,10 @@ def from_ram(ram: np.ndarray) -> PongObjects:
 
 
 def scores_from_ram(ram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Points of (enemy, player), integers of shape (...), from memory (..., 128) uint8; ValueError as in `from_ram`."""
+    """Points of (enemy, player), integers of shape (...), from memory (..., 128) uint8; ValueError as in `from_ram`.
+
+    Meaningless from 2^16 emulated frames on (step 16,300): the console then ends any game and never serves again.
+    """
     _check_ram(ram)
     return ram[..., 13].astype(int), ram[..., 14].astype(int)
 
@@ -139,7 +142,7 @@ def _paddle_places(light: np.ndarray, inner: int, outer: int) -> np.ndarray:
     inner, outer  an observation column wholly inside the paddle, and one that it covers in part. Where both are lit,
                   it is the paddle; where either is too bright, it is the ball.
     """
-    part = _PADDLE_LIGHT[_PADDLE_COLUMNS == outer]
+    part = _PADDLE_LIGHT[outer == _PADDLE_COLUMNS]
     at_inner, at_outer = light[:, :, inner] / _PADDLE_GREY, light[:, :, outer] / part
     cover = np.minimum(at_inner, at_outer).clip(0, 1)
     ball = (at_inner > 1.09) | (at_outer > 1.15)

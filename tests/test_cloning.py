@@ -90,9 +90,12 @@ def test_a_clone_learns_a_simple_teacher_and_aggregation_adds_its_own_games(buff
 
 
 def test_lessons_keep_held_out_games_out(buffer, encoder):
-    lessons = Lessons.of(encoder, buffer, AtariEnv("pong").action_names, AtariEnv("pong").action_names, 0.25)
+    names = AtariEnv("pong").action_names
+    lessons = Lessons(encoder, names, names, 2400)
+    lessons.add(buffer, 0.25)
     assert lessons.held_out.sum() == 300 and lessons.held_out[-300:].all()
-    lessons.extend(lessons)
+    lessons.add(buffer, 0.25)
+    assert np.array_equal(lessons.features[1200:], lessons.features[:1200])
     assert len(lessons.features) == 2400 and lessons.held_out.sum() == 600
 
 

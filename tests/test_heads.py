@@ -21,7 +21,7 @@ def test_ridge_is_scikit_learns():
     rng = np.random.default_rng(0)
     x = rng.normal(2, 3, (500, 12)).astype(np.float32)
     y = rng.integers(0, 3, 500)
-    head = fit_ridge(x, y, 3, strength=0.01)
+    head = fit_ridge(x, y, 3, strengths=(0.01,))
     z = StandardScaler().fit_transform(x.astype(np.float64))
     alpha = 0.01 * np.trace(z.T @ z) / 12
     reference = Ridge(alpha=alpha).fit(z, np.eye(3)[y])
@@ -30,12 +30,13 @@ def test_ridge_is_scikit_learns():
 
 def test_mlp_learns_what_a_linear_head_cannot():
     (x, y), (x_v, y_v) = ring(4000, 0), ring(1000, 1)
+    both, labels = np.concatenate([x, x_v]), np.concatenate([y, y_v])
     accuracy = {
-        kind: np.mean(heads.fit(kind, x, y, 2, 0, (x_v, y_v)).predict(x_v) == y_v)
+        kind: np.mean(heads.fit(kind, both, labels, 2, 0, np.arange(4000), np.arange(4000, 5000)).predict(x_v) == y_v)
         for kind in ("ridge", "linear", "mlp")
     }
     assert accuracy["mlp"] > 0.9
-    assert np.array_equal(x, ring(4000, 0)[0]) and np.array_equal(x_v, ring(1000, 1)[0])  # fitting changes no data
+    assert np.array_equal(both[:4000], x) and np.array_equal(both[4000:], x_v)  # fitting changes no data
     assert max(accuracy["ridge"], accuracy["linear"]) < 0.65  # negative control
 
 
@@ -77,7 +78,7 @@ def test_save_load_and_refusals(tmp_path):
     with pytest.raises(ValueError, match=r"bad\.npz is not a consistent head file .*run this"):
         DenseHead.load(tmp_path / "bad.npz", "run this")
     with pytest.raises(ValueError, match="unknown head 'forest'"):
-        heads.fit("forest", x, y, 2, 0, (x, y))
+        heads.fit("forest", x, y, 2, 0, np.arange(5), np.arange(5))
     with pytest.raises(ValueError, match="classes must lie in 0"):
         fit_ridge(x, y + 1, 2)
     with pytest.raises(ValueError, match="expected features"):
