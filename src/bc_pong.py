@@ -2,13 +2,13 @@
 
 Claim      A clone on layer-1 ReSU features (1,024 numbers per frame) scores like the reactive expert it imitates
            (equivalent within +-2 points), and clones on raw pixels, random filters or temporal PCA do not beat it.
-           With --expert winning --dagger-rounds 5: the clone of a winning expert wins (mean of at least +8).
+           With --expert winning (2,688 numbers, dataset aggregation): the clone of a winner wins, +8 or more.
 Falsified  if the 95 % interval over seeds of clone - expert lies wholly outside +-2 (or the winner's below +8).
 Original   raw linear -21.0, raw MLP -21.0, ReSU linear -19.0, ReSU MLP -12.6, expert -13.4 (one seed, 5 games)
 Reads      data/pong_<expert>_s*          Writes  results/bc_pong[_winning].{npz,json,log,png}, results/clones/
-Run        python src/bc_pong.py                                          (25 min on 2 cores)
-           python src/bc_pong.py --expert winning --dagger-rounds 5       (30 min on 2 cores)
-           python src/bc_pong.py --smoke                                  (1 min, proves nothing)
+Run        python src/bc_pong.py                     (20 min on 2 cores)
+           python src/bc_pong.py --expert winning --dagger-rounds 5 --memory 4 --grid 28 12 --seeds 3    (25 min)
+           python src/bc_pong.py --smoke             (1 min, proves nothing)
 """
 
 import time
@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from pong_expert import CLASS_NAMES, EXPERTS
 
 import cloning
 import figures
 import rollouts
 import stats_ci
+from pong_expert import CLASS_NAMES, EXPERTS
 from resu_conv import ReSUEncoder
 from stage_io import Run, guard, parse_config, start_run
 
@@ -57,6 +57,7 @@ class Config:
     sticky: float = 0.25  # probability that the emulator repeats an action
     dagger_rounds: int = 0  # rounds of dataset aggregation (ReSU MLP only)
     dagger_frames: int = 50_000  # frames per round
+    epochs: int = 6  # passes over the demonstrations, the same for every head that is trained
     grid: tuple[int, int] = (16, 8)  # pooling cells (rows, columns)
     memory: int = 8  # frames in the past of a filter
     rows: tuple[Row, ...] = ROWS  # rows of the table
@@ -97,6 +98,7 @@ def measure(run: Run, row: Row, seed: int) -> dict[str, Any]:
             teacher=EXPERTS[c.expert](c.source),
             rounds=c.dagger_rounds,
             n_frames=c.dagger_frames,
+            epochs=c.epochs,
             report=run.log,
             **env,
         )
@@ -140,6 +142,7 @@ def main(argv: list[str] | None = None) -> None:
             "sticky",
             "dagger_rounds",
             "dagger_frames",
+            "epochs",
             "grid",
             "memory",
         )

@@ -13,7 +13,7 @@ import numpy as np
 
 import rollouts
 import stats_ci
-from cloning import Clone
+from cloning import CLONED_BY, Clone
 from stage_io import guard, parse_config, start_run
 
 FRESH_GAMES = 900  # root seed: none of the replications that fitted or evaluated a clone
@@ -36,8 +36,9 @@ def main(argv: list[str] | None = None) -> None:
     """Load, play, print."""
     run = start_run(__file__, parse_config(Config, argv, SMOKE))
     c = run.config
-    remedy = "run python src/bc_pong.py" + (" --expert winning --dagger-rounds 5" if c.expert == "winning" else "")
-    clone = Clone.load(run.results / "clones" / f"pong_{c.expert}", remedy + (" --smoke" if c.smoke else ""))
+    clone = Clone.load(
+        run.results / "clones" / f"pong_{c.expert}", CLONED_BY[c.expert] + (" --smoke" if c.smoke else "")
+    )
     games = rollouts.play(clone, c.games, (FRESH_GAMES, rollouts.EVALUATION), sticky=c.sticky)
     scores = np.array([game.score for game in games])
     estimate = stats_ci.estimate(scores, np.random.default_rng(0))

@@ -23,6 +23,12 @@ from resu_conv import ReSUEncoder, as_episode
 from resu_core import fix_signs
 from rollouts import AGGREGATION, EVALUATION, Buffer, Policy, collect, game_rngs, record_game
 
+# The commands that make the saved clones of each Pong expert, for the messages of those who need one.
+CLONED_BY = {
+    "reactive": "run python src/bc_pong.py",
+    "winning": "run python src/bc_pong.py --expert winning --dagger-rounds 5 --memory 4 --grid 28 12 --seeds 3",
+}
+
 
 class Code(Protocol):
     """Frames to vectors, offline and online, with equal results."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import array_files
-import cloning
+from cloning import CLONED_BY, Clone, film
 from stage_io import guard, parse_config, start_run
 
 
@@ -32,10 +32,11 @@ def main(argv: list[str] | None = None) -> None:
     """Play, draw, write the GIF."""
     run = start_run(__file__, parse_config(Config, argv, SMOKE))
     c = run.config
-    remedy = "run python src/bc_pong.py" + (" --expert winning --dagger-rounds 5" if c.expert == "winning" else "")
-    clone = cloning.Clone.load(run.results / "clones" / f"pong_{c.expert}", remedy + (" --smoke" if c.smoke else ""))
+    clone = Clone.load(
+        run.results / "clones" / f"pong_{c.expert}", CLONED_BY[c.expert] + (" --smoke" if c.smoke else "")
+    )
     path = run.media / "pong.gif"
-    gif = cloning.film(clone, c.seed, c.skip, c.seconds, f"Pong: a ReSU clone of the {c.expert} expert (right paddle)")
+    gif = film(clone, c.seed, c.skip, c.seconds, f"Pong: a ReSU clone of the {c.expert} expert (right paddle)")
     array_files.write_atomically(path, lambda file: file.write(gif) and None)
     run.finish([{"file": path.name, "seconds of play": c.seconds, "MB": len(gif) / 1e6}])
 

@@ -95,7 +95,12 @@ def test_two_runs_give_the_same_arrays(house):
         ("bc_pong", ("--smoke", "--n-frames", "-5"), 1, "n_frames must be at least 1"),
         ("bc_pong", ("--smoke", "--sticky", "2"), 1, "sticky must lie in"),
         ("bc_pong", ("--smoke", "--grid", "100", "8"), 1, "grid of (100, 8) cells does not fit"),
-        ("bc_pong_eval", ("--smoke", "--expert", "winning"), 1, "run python src/bc_pong.py --expert winning"),
+        (
+            "bc_pong_eval",
+            ("--smoke", "--expert", "winning"),
+            1,
+            "run python src/bc_pong.py --expert winning --dagger-rounds 5",
+        ),
         ("collect_pong_buffer", ("many",), 2, "many"),
     ],
 )
