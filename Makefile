@@ -4,11 +4,12 @@ PYTHON ?= python3
 VENV   := .venv
 RUN    := $(VENV)/bin/python
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test report clean
 
 help:
 	@echo "make demo   learn to play Pong in closed form: collect, fit, train, play, print the table, draw media/pong.gif"
 	@echo "make test   ruff and the test suite"
+	@echo "make report rebuild RESULTS.md and the tables of README.md from results/"
 	@echo "make clean  remove the virtual environment and caches (data/ and results/ stay)"
 
 $(VENV)/ready: requirements.txt
@@ -25,6 +26,9 @@ test: $(VENV)/ready
 	$(RUN) -m ruff check src tests
 	$(RUN) -m ruff format --check src tests
 	$(RUN) -m pytest -n 2 --dist loadfile
+
+report: $(VENV)/ready
+	$(RUN) src/report_results.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from pong_expert import CLASS_NAMES, EXPERTS
 
 import array_files
 import cloning
 import figures
 import rollouts
 import stats_ci
+from pong_expert import CLASS_NAMES, EXPERTS
 from resu_conv import ReSUEncoder
 from stage_io import guard, markdown_table, parse_config, start_run
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from pong_expert import EXPERTS
 
 import figures
 import rollouts
 import stats_ci
 from atari_env import AtariEnv
+from pong_expert import EXPERTS
 from stage_io import guard, parse_config, start_run
 
 TARGET = 15.0

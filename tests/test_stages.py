@@ -59,6 +59,13 @@ def test_smoke(house, stage):
     assert not list(house.rglob("*.tmp"))
 
 
+def test_report_of_the_smoke_runs(house):
+    done = run_stage(house, "report_results", "--smoke")
+    assert done.returncode == 0, done.stderr
+    page = (house / "results" / "smoke" / "RESULTS.md").read_text()
+    assert "| ReSU L1, MLP 256x2" in page and not (house / "RESULTS.md").exists()
+
+
 def test_gif_of_the_smoke_run_shows_a_moving_game(house):
     import imageio.v3 as iio
 

@@ -1,0 +1,37 @@
+"""RESULTS.md and README.md are what report_results.py makes of results/: nothing in them was typed by hand."""
+
+import json
+
+import report_results
+from stage_io import ROOT
+
+
+def test_rebuilding_changes_nothing():
+    assert report_results.results_page(ROOT / "results") == (ROOT / "RESULTS.md").read_text()
+    readme = (ROOT / "README.md").read_text()
+    assert report_results.fill_readme(readme, ROOT / "results") == readme
+
+
+def test_missing_and_uncommitted_results_are_shown_as_such(tmp_path):
+    assert report_results.results_page(tmp_path).count("**Missing**") == len(report_results.STAGES)
+    document = {
+        "config": {"seeds": 5, "smoke": False},
+        "rows": [{"policy": "clone", "score": 1.0}],
+        "verdicts": [{"claim": "it wins", "verdict": "refuted"}],
+        "timings": {"play": 1.23},
+        "provenance": {
+            "commit": "0123456789abcdef",
+            "uncommitted": True,
+            "hardware": "2 CPU cores",
+            "python": "3.11",
+            "versions": dict.fromkeys(("numpy", "numba", "torch", "ale-py"), "1"),
+        },
+    }
+    (tmp_path / "bc_pong.json").write_text(json.dumps(document))
+    page = report_results.results_page(tmp_path)
+    assert "**with uncommitted changes**" in page and "| it wins | refuted |" in page and "| clone  | 1     |" in page
+
+
+def test_readme_blocks_are_replaced_and_nothing_else(tmp_path):
+    text = "before\n<!-- results: demo_pong -->\nold table\n<!-- end -->\nafter\n"
+    assert report_results.fill_readme(text, tmp_path) == text.replace("old table", "(missing: `demo_pong.json`)")
