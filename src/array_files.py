@@ -90,7 +90,7 @@ def write_npy(path: PathLike, array: np.ndarray) -> None:
 
 
 def open_npy(path: PathLike, remedy: str = "") -> np.ndarray:
-    """Map one .npy file read-only.
+    """Map one .npy file; changes to the array stay in memory and never reach the file.
 
     Raises   FileNotFoundError, or ValueError if the file is truncated or not an .npy file.
     """
@@ -98,7 +98,7 @@ def open_npy(path: PathLike, remedy: str = "") -> np.ndarray:
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path} not found{advice}")
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        return np.load(path, mmap_mode="c", allow_pickle=False)
     except Exception as error:  # numpy raises several kinds for damaged files; all of them mean the same
         raise ValueError(f"{path} is truncated or not an .npy file ({error}){advice}") from error
 

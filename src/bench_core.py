@@ -19,8 +19,8 @@ import tqdm
 from torch.nn import functional
 
 import rollouts
+from lag_moments import LagMoments
 from resu_conv import ReSUEncoder
-from resu_core import LagMoments
 from resu_streaming import StreamingReSU
 from stage_io import guard, parse_config, start_run
 

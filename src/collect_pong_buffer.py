@@ -12,7 +12,7 @@ import numpy as np
 import tyro
 
 import rollouts
-from resu_core import changed_fraction
+from lag_moments import changed_fraction
 from stage_io import guard, parse_config, start_run
 
 

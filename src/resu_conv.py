@@ -15,74 +15,14 @@ from typing import Any, Self
 import numpy as np
 
 import array_files
+import lag_moments
 import resu_core
 import resu_kernels
+from patch_moments import NEIGHBOURHOOD, PatchMoments
 
 DENSE_FRACTION = 0.03  # above this share of changed pixels dense encoding is the faster (bench_core.py)
 RESPONSE_BITS = 30  # sum_j |tap_j| * 255 stays below 2^30: responses fit in 32 bits
-NEIGHBOURHOOD = 3  # side of the second layer's patch [pixels]
 FORMAT = "ReSUEncoder-1"
-
-
-class PatchMoments:
-    """Second moments of past patches and future centres of feature maps, centred by each position's own mean.
-
-    past    3 x 3 neighbourhood of M maps over `memory` steps, newest first: d_p = memory * 9 * M
-    future  the centre's M maps over the next `horizon` steps:               d_f = horizon * M
-    n_windows counts samples (windows times positions).
-    """
-
-    def __init__(self, memory: int, horizon: int, n_maps: int) -> None:
-        self.memory, self.horizon, self.n_maps = memory, horizon, n_maps
-        self.d_past = memory * NEIGHBOURHOOD**2 * n_maps
-        self.d_future = horizon * n_maps
-        self.n_windows = 0
-        self._steps = 0
-        self._gram = np.zeros((self.d_past + self.d_future,) * 2)
-        self._sums: np.ndarray | None = None
-
-    def update(self, padded: np.ndarray) -> Self:
-        """Count one window: padded (memory + horizon, H + 2, W + 2, M) float32, consecutive steps, oldest first."""
-        _, height, width = (size - 2 for size in padded.shape[:3])
-        parts = [
-            padded[self.memory - 1 - j, dy : dy + height, dx : dx + width]
-            for j in range(self.memory)
-            for dy in range(NEIGHBOURHOOD)
-            for dx in range(NEIGHBOURHOOD)
-        ]
-        parts += [padded[self.memory + j, 1:-1, 1:-1] for j in range(self.horizon)]
-        sample = np.concatenate(parts, axis=-1).reshape(height * width, -1)
-        self._gram += sample.T @ sample
-        self._sums = sample.astype(np.float64) if self._sums is None else self._sums + sample
-        self._steps += 1
-        self.n_windows += height * width
-        return self
-
-    def _moment(self) -> np.ndarray:
-        assert self._sums is not None
-        return (self._gram - self._sums.T @ self._sums / self._steps) / self.n_windows
-
-    @property
-    def mean(self) -> np.ndarray:
-        """(H * W, M) float64: mean of each map at each position, over the centre of the newest past step."""
-        assert self._sums is not None
-        centre = (NEIGHBOURHOOD**2 // 2) * self.n_maps
-        return self._sums[:, centre : centre + self.n_maps] / self._steps
-
-    @property
-    def C_pp(self) -> np.ndarray:  # noqa: N802
-        """(d_p, d_p) float64."""
-        return self._moment()[: self.d_past, : self.d_past]
-
-    @property
-    def C_fp(self) -> np.ndarray:  # noqa: N802
-        """(d_f, d_p) float64."""
-        return self._moment()[self.d_past :, : self.d_past]
-
-    @property
-    def C_ff(self) -> np.ndarray:  # noqa: N802
-        """(d_f, d_f) float64."""
-        return self._moment()[self.d_past :, self.d_past :]
 
 
 def as_episode(frames: Any, where: str = "frames") -> np.ndarray:
@@ -130,7 +70,7 @@ class ReSUEncoder:
         n_units2: int = 8,
         n_windows2: int = 400,
     ) -> None:
-        resu_core.LagMoments(memory, horizon)  # checks both
+        lag_moments.LagMoments(memory, horizon)  # checks both
         if not 1 <= n_units <= min(memory, horizon):
             raise ValueError(f"n_units must lie in 1 .. min(memory, horizon) = {min(memory, horizon)}, not {n_units}")
         if n_layers not in (1, 2):
@@ -172,7 +112,7 @@ class ReSUEncoder:
         episodes = [as_episode(frames, f"episode {i}") for i, frames in enumerate(episodes)]
         if not episodes:
             raise ValueError("no episodes to fit on")
-        moments = resu_core.LagMoments(self.memory, self.horizon, self.center)
+        moments = lag_moments.LagMoments(self.memory, self.horizon, self.center)
         for i, frames in enumerate(episodes):
             if frames.shape[1:] != episodes[0].shape[1:]:
                 raise ValueError(f"episode {i} has frames {frames.shape[1:]}, episode 0 has {episodes[0].shape[1:]}")
@@ -186,7 +126,7 @@ class ReSUEncoder:
             self._fit_second_layer(episodes)
         return self
 
-    def fit_moments(self, moments: resu_core.LagMoments, frame_shape: tuple[int, int]) -> Self:
+    def fit_moments(self, moments: lag_moments.LagMoments, frame_shape: tuple[int, int]) -> Self:
         """Fit layer 1 from moments alone: one small SVD. A second layer that was fitted before is kept.
 
         Raises   ValueError if the moments are of another memory, horizon or frame size, or hold no variance.
@@ -297,14 +237,14 @@ class ReSUEncoder:
                 pixels, self._taps, self._offsets, self._unit, self._weights, self._bias, (height, width),
                 self._cell_of, self._area, max(64, 4 * self.memory2), out,
             )  # fmt: skip
-        elif method == "dense" or (method == "auto" and resu_core.changed_fraction(pixels) > DENSE_FRACTION):
+        elif method == "dense" or (method == "auto" and lag_moments.changed_fraction(pixels) > DENSE_FRACTION):
             resu_kernels.encode_dense(
                 pixels, self._taps, self._offsets, width, self._row_edges, self._column_edges, self._gain,
-                resu_core.BLOCK, out,
+                lag_moments.BLOCK, out,
             )  # fmt: skip
         else:
             resu_kernels.encode_events(
-                pixels, self._taps, self._offsets, self._cell_of, self._gain, resu_core.BLOCK, out
+                pixels, self._taps, self._offsets, self._cell_of, self._gain, lag_moments.BLOCK, out
             )
         return out
 

@@ -12,8 +12,8 @@ from typing import Self
 
 import numpy as np
 
+import lag_moments
 import resu_conv
-import resu_core
 
 
 class StreamingReSU:
@@ -32,7 +32,7 @@ class StreamingReSU:
         self.alpha = float(alpha)
         self._options = options
         template = resu_conv.ReSUEncoder(**options)  # type: ignore[arg-type]  # checks the options
-        self.moments = resu_core.LagMoments(template.memory, template.horizon, template.center)
+        self.moments = lag_moments.LagMoments(template.memory, template.horizon, template.center)
         self.frame_shape: tuple[int, int] | None = None
         self.n_chunks = 0
 

@@ -11,8 +11,9 @@ import pytest
 SRC = Path(__file__).resolve().parent.parent / "src"
 ROOT = SRC.parent
 FLOORS = [
-    {"array_files", "stats_ci", "resu_kernels"},
-    {"stage_io", "resu_core"},
+    {"array_files", "stats_ci", "resu_kernels", "patch_moments"},
+    {"stage_io", "lag_moments"},
+    {"resu_core"},
     {"resu_conv", "atari_env", "heads", "figures"},
     {"resu_streaming", "pong_labels", "rollouts"},
     {"pong_expert", "cloning"},

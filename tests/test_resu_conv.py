@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resu_conv import PatchMoments, ReSUEncoder
-from resu_core import BLOCK, LagMoments, canonical_directions
+from lag_moments import BLOCK, LagMoments
+from patch_moments import PatchMoments
+from resu_conv import ReSUEncoder
+from resu_core import canonical_directions
 from resu_streaming import StreamingReSU
 from screens import screens
 

@@ -6,16 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from resu_core import (
-    BLOCK,
-    LagMoments,
-    ReSU,
-    as_series,
-    canonical_directions,
-    changed_fraction,
-    fix_signs,
-    inverse_sqrt,
-)
+from lag_moments import BLOCK, LagMoments, as_series, changed_fraction
+from resu_core import ReSU, canonical_directions, fix_signs, inverse_sqrt
 from screens import screens
 
 FAST = settings(max_examples=40, deadline=None, derandomize=True)
