@@ -35,7 +35,7 @@ def score_intervals(
     names: Sequence[str], estimates: Sequence[Estimate], scores: Sequence[np.ndarray], title: str, xlabel: str
 ) -> Figure:
     """One row per policy: every replication's mean as a dot, the mean and its 95 % interval in black."""
-    figure, axes = plt.subplots(figsize=(7.2, 0.9 + 0.42 * len(names)), layout="constrained")
+    figure, axes = plt.subplots(figsize=(7.6, 1.2 + 0.42 * len(names)), layout="constrained")
     for row, (estimate, values) in enumerate(zip(estimates, scores, strict=True)):
         spread = np.linspace(-0.18, 0.18, len(values)) if len(values) > 1 else np.zeros(1)
         axes.plot(values, row + spread, ".", color="tab:blue", alpha=0.55, markersize=7)
@@ -45,7 +45,8 @@ def score_intervals(
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.3)
-    axes.set(title=title, xlabel=xlabel)
+    axes.set_xlabel(xlabel)
+    figure.suptitle(title, fontsize=10)
     return figure
 
 
