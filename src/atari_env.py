@@ -16,6 +16,7 @@ from ale_py import ALEInterface, LoggerMode, roms
 from gymnasium.utils import seeding
 
 GAMES = ("pong", "breakout", "space_invaders", "asteroids", "enduro")
+SIDE = 84  # of an observation [pixels]
 STEPS_PER_SECOND = 15  # agent steps per second of play
 
 
@@ -41,7 +42,7 @@ class AtariEnv(gymnasium.Env):
         frame_skip: int = 4,
         noop_max: int = 30,
         max_steps: int = 27_000,
-        size: int = 84,
+        size: int = SIDE,
     ) -> None:
         if game not in GAMES:
             raise ValueError(f"unknown game '{game}': choose one of {', '.join(GAMES)}")

@@ -21,9 +21,10 @@ import cloning
 import figures
 import rollouts
 import stats_ci
+from atari_env import SIDE
 from pong_expert import CLASS_NAMES, EXPERTS
 from resu_conv import ReSUEncoder
-from stage_io import Run, guard, parse_config, start_run
+from stage_io import Run, guard, parse_config, require_positive, start_run
 
 MARGIN = 2.0  # Pong points within which two policies count as equivalent
 TARGET = 8.0  # the winning clone's score
@@ -65,6 +66,13 @@ class Config:
 
 
 SMOKE = {"seeds": 2, "n_frames": 1500, "games": 2, "dagger_frames": 800}
+
+
+def check_code(c: Config) -> None:
+    """Refuse a code that cannot be fitted before anything is computed."""
+    ReSUEncoder(memory=c.memory, grid=c.grid)
+    if max(c.grid) > SIDE:
+        raise ValueError(f"a grid of {c.grid} cells does not fit frames of {SIDE} x {SIDE} pixels")
 
 
 def make_code(row: Row, c: Config, demonstrations: rollouts.Buffer, seed: int) -> cloning.Code:
@@ -124,6 +132,8 @@ def load_demonstrations(run: Run, seed: int) -> rollouts.Buffer:
 def main(argv: list[str] | None = None) -> None:
     """All cells, then the table, the verdicts and the figure."""
     config = parse_config(Config, argv, SMOKE)
+    require_positive(config, "seeds", "n_frames", "games", "dagger_frames", "epochs")
+    check_code(config)
     variant = "" if config.expert == "reactive" else f"_{config.expert}"
     variant += "" if config.sticky == 0.25 else f"_sticky{config.sticky:g}"
     run = start_run(__file__, config, variant)

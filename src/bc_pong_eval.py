@@ -14,7 +14,7 @@ import numpy as np
 import rollouts
 import stats_ci
 from cloning import CLONED_BY, Clone
-from stage_io import guard, parse_config, start_run
+from stage_io import guard, parse_config, require_positive, start_run
 
 FRESH_GAMES = 900  # root seed: none of the replications that fitted or evaluated a clone
 
@@ -34,7 +34,9 @@ SMOKE = {"games": 2}
 
 def main(argv: list[str] | None = None) -> None:
     """Load, play, print."""
-    run = start_run(__file__, parse_config(Config, argv, SMOKE))
+    config = parse_config(Config, argv, SMOKE)
+    require_positive(config, "games")
+    run = start_run(__file__, config)
     c = run.config
     clone = Clone.load(
         run.results / "clones" / f"pong_{c.expert}", CLONED_BY[c.expert] + (" --smoke" if c.smoke else "")

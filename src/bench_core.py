@@ -22,7 +22,7 @@ import rollouts
 from lag_moments import LagMoments
 from resu_conv import ReSUEncoder
 from resu_streaming import StreamingReSU
-from stage_io import guard, parse_config, start_run
+from stage_io import guard, parse_config, require_positive, start_run
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,9 @@ def peak_memory() -> float:
 
 def main(argv: list[str] | None = None) -> None:
     """Time our kernels, then torch's, compare results and print ratios."""
-    run = start_run(__file__, parse_config(Config, argv, SMOKE))
+    config = parse_config(Config, argv, SMOKE)
+    require_positive(config, "n_frames", "repeats", "chunk")
+    run = start_run(__file__, config)
     c = run.config
     buffer = rollouts.load_or_collect(run.data, "pong_random", rollouts.RandomPolicy, c.n_frames, seed=0)
     frames = np.array(buffer.frames)  # in memory, and one episode for this purpose: torch has no episode boundaries

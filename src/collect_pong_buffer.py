@@ -13,7 +13,7 @@ import tyro
 
 import rollouts
 from lag_moments import changed_fraction
-from stage_io import guard, parse_config, start_run
+from stage_io import guard, parse_config, require_positive, start_run
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,9 @@ SMOKE = {"n_frames": 3000}
 
 def main(argv: list[str] | None = None) -> None:
     """Collect (or find) the buffer and say what is in it."""
-    run = start_run(__file__, parse_config(Config, argv, SMOKE))
+    config = parse_config(Config, argv, SMOKE)
+    require_positive(config, "n_frames")
+    run = start_run(__file__, config)
     c = run.config
     name = "pong_random" if c.sticky == 0.25 else f"pong_random_sticky{c.sticky:g}"
     buffer = run.timed(

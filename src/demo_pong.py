@@ -21,7 +21,7 @@ import rollouts
 import stats_ci
 from pong_expert import CLASS_NAMES, EXPERTS
 from resu_conv import ReSUEncoder
-from stage_io import guard, markdown_table, parse_config, start_run
+from stage_io import guard, markdown_table, parse_config, require_positive, start_run
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,9 @@ SMOKE = {"n_frames": 1500, "games": 2}
 
 def main(argv: list[str] | None = None) -> None:
     """Collect, fit, train, play, print."""
-    run = start_run(__file__, parse_config(Config, argv, SMOKE))
+    config = parse_config(Config, argv, SMOKE)
+    require_positive(config, "n_frames", "games")
+    run = start_run(__file__, config)
     c = run.config
     make_expert = EXPERTS[c.expert]
     demonstrations = run.timed(

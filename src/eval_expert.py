@@ -18,7 +18,7 @@ import rollouts
 import stats_ci
 from atari_env import AtariEnv
 from pong_expert import EXPERTS
-from stage_io import guard, parse_config, start_run
+from stage_io import guard, parse_config, require_positive, start_run
 
 TARGET = 15.0
 
@@ -53,7 +53,9 @@ def measure(expert: str, source: str, sticky: float, games: int, seed: int) -> d
 
 def main(argv: list[str] | None = None) -> None:
     """All cells, then table, verdict and figure."""
-    run = start_run(__file__, parse_config(Config, argv, SMOKE))
+    config = parse_config(Config, argv, SMOKE)
+    require_positive(config, "seeds", "games", "pixel_games")
+    run = start_run(__file__, config)
     c = run.config
     rng = np.random.default_rng(0)
     names = AtariEnv("pong").action_names

@@ -47,6 +47,16 @@ def parse_config(config: type[C], argv: Sequence[str] | None, smoke: dict[str, A
     return chosen
 
 
+def require_positive(config: Any, *names: str) -> None:
+    """Refuse a configuration before anything is computed.
+
+    Raises   ValueError naming the first of these options that is below 1.
+    """
+    for name in names:
+        if getattr(config, name) < 1:
+            raise ValueError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(config, name)}")
+
+
 def guard(main: Callable[[], None]) -> None:
     """Run a stage; bad input or a full disk ends in one sentence on stderr and exit status 1, not in a traceback."""
     try:
