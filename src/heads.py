@@ -55,7 +55,7 @@ class DenseHead:
         """Write the layers, and any extra arrays, to an .npz file."""
         layers = zip(self.weights, self.biases, strict=True)
         arrays = {f"{kind}{i}": a for i, pair in enumerate(layers) for kind, a in zip("wb", pair, strict=True)}
-        array_files.write_npz(path, n_layers=len(self.weights), **arrays, **extra)
+        array_files.write_npz(path, compress=True, n_layers=len(self.weights), **arrays, **extra)
 
     @classmethod
     def load(cls, path: array_files.PathLike, remedy: str = "") -> tuple[DenseHead, dict[str, np.ndarray]]:

@@ -19,7 +19,7 @@ class Config:
     """Options."""
 
     expert: Literal["reactive", "winning"] = "winning"  # whose clone plays
-    seconds: float = 20.0  # of play [s]
+    seconds: float = 40.0  # of play [s]
     skip: float = 6.0  # left out at the start [s]
     seed: int = 0  # of the game
     smoke: bool = False
