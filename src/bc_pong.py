@@ -180,6 +180,10 @@ def main(argv: list[str] | None = None) -> None:
                 "seeds x games": f"{len(seeds)} x {c.games}",
             }
         )
+    if not c.dagger_rounds:  # what was left out is shown as missing
+        table += [
+            dict.fromkeys(table[0], "missing") | {"policy": LABELS[row]} for row in ROWS if row not in rows_wanted
+        ]
     if "expert" in means and "resu mlp" in means:
         difference = stats_ci.paired_difference(means["resu mlp"], means["expert"], rng)
         verdicts.append(

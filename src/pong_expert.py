@@ -7,6 +7,7 @@ last action. So an imitator that sees 8 frames lacks no information, and a polic
 another one plays. Positions are left or top edges in screen pixels, speeds are pixels per step of 1/15 s.
 """
 
+import abc
 import math
 from itertools import pairwise
 from typing import Literal
@@ -23,7 +24,7 @@ UPPER_WALL_Y, LOWER_WALL_Y = 31, 192  # the ball's y where the walls turn it bac
 STRAIGHT_HIT = 6.5  # ball's y minus paddle's y in the middle of the range -2 to 15 in which the paddle meets the ball
 
 
-class _Expert:
+class _Expert(abc.ABC):
     """Keeps the last three observations' objects and turns the wish of a subclass (up, stay, down) into an action.
 
     source   "ram": objects from the console's memory; "pixels": from the observations
@@ -53,8 +54,9 @@ class _Expert:
         wish = self._wish(self._past)
         return self._up if wish < 0 else self._down if wish > 0 else self._stay
 
+    @abc.abstractmethod
     def _wish(self, past: list[tuple[float, float, float]]) -> int:
-        raise NotImplementedError
+        """-1 up, 0 stay, 1 down, from (ball x, ball y, our y) of up to three steps, oldest first."""
 
 
 class ReactiveExpert(_Expert):

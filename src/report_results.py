@@ -18,9 +18,9 @@ from stage_io import ROOT, guard, markdown_table, parse_config
 
 # Results in reading order: name, heading, what was asked.
 STAGES = (
-    ("bench_core", "Core speed", "Exact moments and encoding against torch, one run"),
-    ("eval_expert", "Experts", "The hand-written Pong players that are imitated"),
-    ("demo_pong", "The whole path, one seed", "What `make demo` prints; intervals here are over games"),
+    ("bench_core", "Core speed", "Exact moments and encoding against torch, one run."),
+    ("eval_expert", "Experts", "The hand-written Pong players that are imitated."),
+    ("demo_pong", "The whole path, one seed", "What `make demo` prints; intervals here are over games."),
     ("bc_pong", "Stage 4a: imitating the reactive expert", "Do the features suffice for control?"),
     ("bc_pong_winning", "Stage 4a: imitating the winning expert", "Does the clone of a winner win?"),
 )
@@ -59,10 +59,10 @@ def section(results: Path, name: str, heading: str, question: str) -> str:
     """One stage's part of RESULTS.md."""
     path = results / f"{name}.json"
     if not path.is_file():
-        return f"## {heading}\n\n{question}.\n\n**Missing**: `{path.name}` has not been computed.\n"
+        return f"## {heading}\n\n{question}\n\n**Missing**: `{path.name}` has not been computed.\n"
     document = array_files.read_json(path, f"delete {path.name} and run its stage again")
     figure = f"\n![{heading}](results/{name}.png)\n" if (results / f"{name}.png").is_file() else ""
-    return f"## {heading}\n\n{question}.\n\n{tables(document)}\n{figure}\n{origin(document)}\n"
+    return f"## {heading}\n\n{question}\n\n{tables(document)}\n{figure}\n{origin(document)}\n"
 
 
 def results_page(results: Path) -> str:
