@@ -1,10 +1,12 @@
-"""ReSU on image sequences: a shared bank of temporal filters, a second layer on its maps, pooling to a vector.
+"""ReSU on image sequences: a shared bank of temporal filters, layers on its maps, pooling to a vector.
 
-T frames of H x W pixels, K units of layer 1 (2K ON/OFF maps), K2 units of layer 2, C = rows * columns pooling cells.
+T frames of H x W pixels, K units of layer 1 (2K ON/OFF maps), K2 units of a layer above, C = rows * columns pooling
+cells.
 
 Layer 1 works on integers from end to end: its taps are rounded to multiples of a power of two (relative error below
 2^-20), so that a response and every sum of responses is an exact integer. Dense and event-driven, offline and online
-encoding therefore give the same bits, whatever the blocks and threads.
+encoding therefore give the same bits, whatever the blocks and threads. The layers above see 3 x 3 patches of maps over
+some steps; their responses are kept as multiples of 2^-16 for the same reason (patch_layers.py, patch_kernels.py).
 """
 
 from __future__ import annotations
@@ -16,12 +18,16 @@ import numpy as np
 
 import array_files
 import lag_moments
+import patch_kernels
+import patch_layers
 import resu_core
 import resu_kernels
-from patch_moments import NEIGHBOURHOOD, PatchMoments
+from patch_layers import PatchLayer
+from patch_moments import NEIGHBOURHOOD
 
 DENSE_FRACTION = 0.03  # above this share of changed pixels dense encoding is the faster (bench_core.py)
 RESPONSE_BITS = 30  # sum_j |tap_j| * 255 stays below 2^30: responses fit in 32 bits
+UPPER_BLOCK = 512  # frames per parallel block of the layers above; results do not depend on it
 FORMAT = "ReSUEncoder-1"
 
 
@@ -39,18 +45,18 @@ def as_episode(frames: Any, where: str = "frames") -> np.ndarray:
 
 
 class ReSUEncoder:
-    """Frames -> feature vector: one or two ReSU layers and spatial average pooling.
+    """Frames -> feature vector: one to three ReSU layers and spatial average pooling.
 
     memory, horizon, n_units  layer 1: m, h, K [agent steps, agent steps, units]
     grid      (rows, columns) of the pooling cells; the edges of n cells over H pixels are floor(i H / n)
-    n_layers  1 or 2; with 2 the features are those of layer 2
-    center    subtract each pixel's own mean
-    ridge     relative ridge of both layers' CCA
-    memory2, horizon2, n_units2, n_windows2   layer 2: steps, steps, K2, and how many evenly spaced windows of frames
-              (each with all H * W positions) its moments use
-    Fitted:   filters_ (K, m), correlations_ (K,), mean_ (H, W), moments_ (LagMoments, not saved); with two layers
-              filters2_ (K2, memory2, 3, 3, 2K), correlations2_ (K2,), mean2_ (H, W, 2K)
-    n_features = 2 K rows columns (2 K2 rows columns with two layers), ordered (map, row, column), ON maps first.
+    n_layers  1, 2 or 3; the features are those of the topmost layer unless `encode` is asked for others
+    center    subtract each pixel's own mean (the layers above always centre their maps)
+    ridge     relative ridge of every layer's CCA
+    memory2, horizon2, n_units2   layers 2 and 3: steps, steps, K2; past = 3 x 3 neighbourhood, future = the centre
+    n_windows2  how many windows of frames their moments use: evenly spaced runs of 32, all positions of each
+    Fitted:   filters_ (K, m), correlations_ (K,), mean_ (H, W), moments_ (LagMoments, not saved), upper_: a
+              `PatchLayer` for each layer above the first, lowest first
+    n_features = 2 K rows columns (2 K2 rows columns for a layer above), ordered (map, row, column), ON maps first.
     Raises    ValueError for options out of range.
     Source    layer 1 pools the moments of all pixels and shares one bank: the original investigation's design.
     """
@@ -68,21 +74,22 @@ class ReSUEncoder:
         memory2: int = 4,
         horizon2: int = 2,
         n_units2: int = 8,
-        n_windows2: int = 400,
+        n_windows2: int = 6_000,
     ) -> None:
         lag_moments.LagMoments(memory, horizon)  # checks both
         if not 1 <= n_units <= min(memory, horizon):
             raise ValueError(f"n_units must lie in 1 .. min(memory, horizon) = {min(memory, horizon)}, not {n_units}")
-        if n_layers not in (1, 2):
-            raise ValueError(f"n_layers must be 1 or 2, not {n_layers}")
+        if n_layers not in (1, 2, 3):
+            raise ValueError(f"n_layers must be 1, 2 or 3, not {n_layers}")
         if len(grid) != 2 or min(grid) < 1:
             raise ValueError(f"grid must be two positive numbers (rows, columns), not {grid}")
-        if n_layers == 2 and (min(memory2, horizon2, n_units2, n_windows2) < 1 or n_units2 > 2 * n_units * horizon2):
-            raise ValueError("layer 2 needs positive options and n_units2 <= 2 * n_units * horizon2")
+        if min(memory2, horizon2, n_units2, n_windows2) < 1 or (n_layers > 1 and n_units2 > 2 * n_units * horizon2):
+            raise ValueError("the layers above need positive options and n_units2 <= 2 * n_units * horizon2")
         self.memory, self.horizon, self.n_units = int(memory), int(horizon), int(n_units)
         self.grid, self.n_layers = (int(grid[0]), int(grid[1])), int(n_layers)
         self.center, self.ridge = bool(center), float(ridge)
         self.memory2, self.horizon2, self.n_units2, self.n_windows2 = memory2, horizon2, n_units2, n_windows2
+        self.upper_: list[PatchLayer] = []
         self._online: dict[str, np.ndarray] | None = None
 
     @property
@@ -93,8 +100,12 @@ class ReSUEncoder:
 
     @property
     def n_features(self) -> int:
-        """D, the length of a feature vector."""
-        return 2 * (self.n_units if self.n_layers == 1 else self.n_units2) * self.grid[0] * self.grid[1]
+        """D, the length of a feature vector of the topmost layer."""
+        return self.n_features_of(self.n_layers)
+
+    def n_features_of(self, layer: int) -> int:
+        """The length of the feature vector of layer 1 .. n_layers."""
+        return 2 * (self.n_units if layer == 1 else self.n_units2) * self.grid[0] * self.grid[1]
 
     def __repr__(self) -> str:
         return f"ReSUEncoder({', '.join(f'{name}={value!r}' for name, value in self.options.items())})"
@@ -122,12 +133,12 @@ class ReSUEncoder:
                 )
             moments.update(frames.reshape(len(frames), -1), new_episode=True)
         self.fit_moments(moments, episodes[0].shape[1:])
-        if self.n_layers == 2:
-            self._fit_second_layer(episodes)
+        if self.n_layers > 1:
+            self._fit_upper(episodes)
         return self
 
     def fit_moments(self, moments: lag_moments.LagMoments, frame_shape: tuple[int, int]) -> Self:
-        """Fit layer 1 from moments alone: one small SVD. A second layer that was fitted before is kept.
+        """Fit layer 1 from moments alone: one small SVD. Layers above that were fitted before are kept.
 
         Raises   ValueError if the moments are of another memory, horizon or frame size, or hold no variance.
         """
@@ -173,42 +184,33 @@ class ReSUEncoder:
         _expect(mean, mean.shape[:2])
         return self._set_first_layer(filters, np.full(self.n_units, np.nan), mean)
 
-    def _fit_second_layer(self, episodes: list[np.ndarray]) -> None:
-        """CCA on patches of layer-1 maps, over evenly spaced windows of the frames that lie within one episode."""
-        length = self.memory2 + self.horizon2
-        starts = [np.arange(max(len(frames) - length + 1, 0)) for frames in episodes]
-        windows = [(e, s) for e, s_e in enumerate(starts) for s in s_e]
-        chosen = np.unique(np.linspace(0, len(windows) - 1, min(self.n_windows2, len(windows))).astype(int))
-        moments = PatchMoments(self.memory2, self.horizon2, 2 * self.n_units)
-        for index in chosen:
-            episode, start = windows[index]
-            lead = min(start, self.memory - 1)  # frames before the window that its first maps look back on
-            moments.update(self._padded_maps(episodes[episode][start - lead : start + length])[lead:])
-        directions = resu_core.canonical_directions(moments, self.n_units2, self.ridge)
-        shape = (self.n_units2, self.memory2, NEIGHBOURHOOD, NEIGHBOURHOOD, 2 * self.n_units)
-        self.spectrum2_ = directions.spectrum
-        self._set_second_layer(
-            directions.filters.reshape(shape), directions.correlations, moments.mean.reshape(*self.mean_.shape, -1)
-        )
+    def _fit_upper(self, episodes: list[np.ndarray]) -> None:
+        """Fit the layers above the first, one after the other, each on the maps of the one below."""
+        runs = patch_layers.spread_runs([len(e) for e in episodes], self.memory2 + self.horizon2, self.n_windows2)
+        self.upper_ = []
+        for _ in range(self.n_layers - 1):
+            layer = patch_layers.fit_patch_layer(
+                lambda episode, start, stop: self._maps_between(episodes[episode], start, stop),
+                runs,
+                self.memory2,
+                self.horizon2,
+                self.n_units2,
+                self.ridge,
+            )
+            self._set_upper([*self.upper_, layer])
 
-    def _set_second_layer(self, filters: np.ndarray, correlations: np.ndarray, mean: np.ndarray) -> None:
-        self.filters2_, self.correlations2_, self.mean2_ = filters, correlations, mean
-        self._weights = np.ascontiguousarray(np.moveaxis(filters, 0, -1), np.float32)
-        summed = filters.sum(axis=1)  # (K2, 3, 3, 2K): a constant map answers with the sum over steps
-        padded = np.pad(mean, ((1, 1), (1, 1), (0, 0)), mode="edge")
-        height, width = self.mean_.shape
-        bias = sum(
-            padded[dy : dy + height, dx : dx + width] @ summed[:, dy, dx].T
-            for dy in range(NEIGHBOURHOOD)
-            for dx in range(NEIGHBOURHOOD)
-        )
-        self._bias = np.asarray(bias, np.float32).reshape(height * width, -1)
+    def _set_upper(self, layers: list[PatchLayer]) -> None:
+        self.upper_ = layers
+        self._weights = tuple(layer.weights for layer in layers)
+        self._means = tuple(layer.flat_mean for layer in layers)
+        self._gains = tuple(layer.gain(self._area) for layer in layers)
+        self._online = None
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "filters_"):
             raise ValueError("this encoder is not fitted: call fit, or load a saved one")
-        if self.n_layers == 2 and not hasattr(self, "filters2_"):
-            raise ValueError("this encoder's second layer is not fitted: call fit on episodes")
+        if len(self.upper_) < self.n_layers - 1:
+            raise ValueError("this encoder's layers above the first are not fitted: call fit on episodes")
 
     def _check_frames(self, frames: Any) -> np.ndarray:
         self._check_fitted()
@@ -220,26 +222,22 @@ class ReSUEncoder:
     # --- encoding ---
 
     def encode(self, frames: np.ndarray, method: str = "auto") -> np.ndarray:
-        """Features of one episode: (T, H, W) uint8 -> (T, D) float32.
+        """Features of one episode, from the topmost layer: (T, H, W) uint8 -> (T, D) float32.
 
         Before the first m - 1 frames exist, the first frame is repeated.
-        method   "auto", "dense" or "events"; the result does not depend on it
+        method   "auto", "dense" or "events", for encoders of one layer; the result does not depend on it
         Raises   ValueError if not fitted or the frames are of another size or dtype.
         """
         frames = self._check_frames(frames)
         if method not in ("auto", "dense", "events"):
             raise ValueError(f"method must be 'auto', 'dense' or 'events', not {method!r}")
-        n_frames, height, width = frames.shape
-        pixels = frames.reshape(n_frames, -1)
-        out = np.empty((n_frames, self.n_features), np.float32)
-        if self.n_layers == 2:
-            resu_kernels.encode_two_layers(
-                pixels, self._taps, self._offsets, self._unit, self._weights, self._bias, (height, width),
-                self._cell_of, self._area, max(64, 4 * self.memory2), out,
-            )  # fmt: skip
-        elif method == "dense" or (method == "auto" and lag_moments.changed_fraction(pixels) > DENSE_FRACTION):
+        if self.n_layers > 1:
+            return self.encode_layers(frames, (self.n_layers,))[0]
+        pixels = frames.reshape(len(frames), -1)
+        out = np.empty((len(frames), self.n_features), np.float32)
+        if method == "dense" or (method == "auto" and lag_moments.changed_fraction(pixels) > DENSE_FRACTION):
             resu_kernels.encode_dense(
-                pixels, self._taps, self._offsets, width, self._row_edges, self._column_edges, self._gain,
+                pixels, self._taps, self._offsets, frames.shape[2], self._row_edges, self._column_edges, self._gain,
                 lag_moments.BLOCK, out,
             )  # fmt: skip
         else:
@@ -248,17 +246,58 @@ class ReSUEncoder:
             )
         return out
 
-    def _padded_maps(self, frames: np.ndarray) -> np.ndarray:
-        n_frames, height, width = frames.shape
-        padded = np.empty((n_frames, height + 2, width + 2, 2 * self.n_units), np.float32)
-        pixels = np.ascontiguousarray(frames).reshape(n_frames, -1)
-        resu_kernels.first_layer_maps(pixels, self._taps, self._offsets, self._unit, padded)
-        return padded
+    def encode_layers(self, frames: np.ndarray, layers: Sequence[int]) -> list[np.ndarray]:
+        """Features of several layers of one episode in one pass: [(T, D_layer) float32 for each of `layers`].
+
+        layers   numbers from 1 to n_layers
+        Raises   ValueError as `encode`, or if there is no such layer.
+        """
+        frames = self._check_frames(frames)
+        if not layers or not all(1 <= layer <= self.n_layers for layer in layers):
+            raise ValueError(f"layers must be numbers from 1 to {self.n_layers}, not {layers}")
+        if self.n_layers == 1:
+            return [self.encode(frames)] * len(layers)
+        pooled, _ = self._run_layers(frames, 0, len(self.upper_), layers, with_maps=False)
+        return [pooled[layer - 1] for layer in layers]
+
+    def _run_layers(
+        self, frames: np.ndarray, first: int, n_upper: int, pool: Sequence[int], with_maps: bool
+    ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+        """Layer 1 and n_upper layers above it, for the frames from `first` on: pooled features of each layer named in
+        `pool` (others have no column), and the topmost layer's responses (T - first, P, K) int32 (or no row)."""
+        n_frames, n = len(frames), len(frames) - first
+        pooled = tuple(
+            np.empty((n, self.n_features_of(layer) if layer in pool else 0), np.float32)
+            for layer in range(1, n_upper + 2)
+        )
+        maps = np.empty((n if with_maps else 0, self.mean_.size, self.n_units2), np.int32)
+        lead = n_upper * (self.memory2 - 1)
+        patch_kernels.encode_layers(
+            frames.reshape(n_frames, -1), first, lead, self._taps, self._offsets, self._unit, self._gain,
+            self._weights[:n_upper], self._means[:n_upper], self._gains[:n_upper], self.mean_.shape, self._cell_of,
+            UPPER_BLOCK, pooled, maps,
+        )  # fmt: skip
+        return pooled, maps
+
+    def _maps_between(self, frames: np.ndarray, start: int, stop: int) -> np.ndarray:
+        """ON/OFF maps (stop - start, H, W, M) float32 of the topmost layer fitted so far, steps start .. stop - 1."""
+        n_upper = len(self.upper_)
+        begin = max(start - (self.memory - 1) - n_upper * (self.memory2 - 1), 0)
+        frames = np.ascontiguousarray(frames[begin:stop])
+        height, width = self.mean_.shape
+        if n_upper:
+            _, responses = self._run_layers(frames, start - begin, n_upper, (), with_maps=True)
+            value = responses.astype(np.float32) / np.float32(patch_kernels.FRACTION)
+        else:
+            value = np.empty((stop - start, height * width, self.n_units), np.float32)
+            pixels = frames.reshape(len(frames), -1)
+            resu_kernels.first_layer_responses(pixels, start - begin, self._taps, self._offsets, self._unit, value)
+        return resu_core.rectify(value).reshape(stop - start, height, width, -1)
 
     def maps(self, frames: np.ndarray) -> np.ndarray:
-        """Layer-1 maps of one episode: (T, H, W) uint8 -> (T, 2K, H, W) float32, ON maps first."""
+        """Maps of one episode from the topmost layer: (T, H, W) uint8 -> (T, 2K, H, W) float32, ON maps first."""
         frames = self._check_frames(frames)
-        return np.moveaxis(self._padded_maps(frames)[:, 1:-1, 1:-1], -1, 1).copy()
+        return np.moveaxis(self._maps_between(frames, 0, len(frames)), -1, 1).copy()
 
     def reset(self, frames: np.ndarray) -> np.ndarray:
         """Start online encoding of B environments at their first frames (B, H, W) uint8; returns (B, D) float32."""
@@ -274,11 +313,26 @@ class ReSUEncoder:
             "n_active": np.zeros(n, np.int64),
             "out": np.empty((n, 2 * k * c), np.float32),
         }
-        if self.n_layers == 2:
-            height, width = self.mean_.shape
-            self._online["maps"] = np.empty((n, self.memory2, height + 2, width + 2, 2 * k), np.float32)
-            self._online["steps"] = np.zeros(n, np.int64)
+        if self.n_layers > 1:
+            self._upper_states = [self._new_upper_state() for _ in range(n)]
         return self.step(frames, np.ones(n, bool))
+
+    def _new_upper_state(self) -> dict[str, Any]:
+        """What the layers above keep of one environment between steps; arrays as in `patch_kernels`."""
+        (height, width), p, n = self.mean_.shape, self.mean_.size, len(self.upper_)
+        return {
+            "step": 0,
+            "rings": tuple(
+                np.empty((self.memory2, height + 2, width + 2, layer.mean.shape[2]), np.float32)
+                for layer in self.upper_
+            ),
+            "responses": tuple(np.empty((p, self.n_units2), np.int32) for _ in range(n)),
+            "sums": tuple(np.empty(gain.shape, np.int64) for gain in self._gains),
+            "last_changes": tuple(np.empty(p, np.int64) for _ in range(n)),
+            "actives": tuple(np.empty(p, np.int32) for _ in range(n)),
+            "n_actives": np.zeros(n, np.int64),
+            "changed": np.empty(p, np.int32),
+        }
 
     def step(self, frames: np.ndarray, restarted: np.ndarray | None = None) -> np.ndarray:
         """Features after one new frame in each environment: (B, H, W) uint8 -> (B, D) float32, a fresh array.
@@ -299,24 +353,21 @@ class ReSUEncoder:
             self._cell_of, self._gain, state["response"], state["sums"], state["last_change"], state["active"],
             state["n_active"], state["out"],
         )  # fmt: skip
-        return state["out"].copy() if self.n_layers == 1 else self._step_second_layer(restarted)
+        if self.n_layers == 1:
+            return state["out"].copy()
+        return np.stack([self._step_upper(b, bool(fresh)) for b, fresh in enumerate(restarted)])
 
-    def _step_second_layer(self, restarted: np.ndarray) -> np.ndarray:
+    def _step_upper(self, b: int, fresh: bool) -> np.ndarray:
         assert self._online is not None
-        state = self._online
-        out = np.empty((len(restarted), self.n_features), np.float32)
-        for b, fresh in enumerate(restarted):
-            ring = state["maps"][b]
-            state["steps"][b] = 0 if fresh else state["steps"][b] + 1
-            row = state["steps"][b] % self.memory2
-            resu_kernels.first_layer_map(
-                state["history"][b], state["newest"][b], self._taps, self._offsets, self._unit, ring[row]
-            )
-            if fresh:
-                ring[:] = ring[row]
-            resu_kernels.second_layer_pool(
-                ring, state["steps"][b], self._weights, self._bias, self._cell_of, self._area, out[b]
-            )
+        lower, upper = self._online, self._upper_states[b]
+        upper["step"] = 0 if fresh else upper["step"] + 1
+        out = np.empty(self.n_features, np.float32)
+        patch_kernels.encode_layers_step(
+            upper["step"], fresh, lower["last_change"][b], lower["newest"][b], self.memory, upper["changed"],
+            lower["response"][b], self._unit, self._weights, self._means, self._cell_of, upper["rings"],
+            upper["responses"], upper["sums"], upper["last_changes"], upper["actives"], upper["n_actives"],
+            self._gains[-1], out,
+        )  # fmt: skip
         return out
 
     # --- files ---
@@ -325,8 +376,9 @@ class ReSUEncoder:
         """Write options and fitted arrays to an .npz file (no pickle, atomic); the online state is not kept."""
         self._check_fitted()
         arrays: dict[str, Any] = dict(filters=self.filters_, correlations=self.correlations_, mean=self.mean_)
-        if self.n_layers == 2:
-            arrays |= dict(filters2=self.filters2_, correlations2=self.correlations2_, mean2=self.mean2_)
+        for i, layer in enumerate(self.upper_ if self.n_layers > 1 else [], start=2):
+            parts = dict(filters=layer.filters, correlations=layer.correlations, spectrum=layer.spectrum)
+            arrays |= {f"{name}{i}": array for name, array in (*parts.items(), ("mean", layer.mean))}
         array_files.write_npz(path, kind=FORMAT, **self.options, **arrays)
 
     @classmethod
@@ -349,11 +401,17 @@ class ReSUEncoder:
             _expect(data["correlations"], (encoder.n_units,))
             _expect(data["mean"], data["mean"].shape[:2])
             encoder._set_first_layer(data["filters"], data["correlations"], data["mean"])
-            if encoder.n_layers == 2:
-                n_maps = 2 * encoder.n_units
-                _expect(data["filters2"], (encoder.n_units2, encoder.memory2, NEIGHBOURHOOD, NEIGHBOURHOOD, n_maps))
-                _expect(data["mean2"], (*encoder.mean_.shape, n_maps))
-                encoder._set_second_layer(data["filters2"], data["correlations2"], data["mean2"])
+            n_maps, layers = 2 * encoder.n_units, []
+            for i in range(2, encoder.n_layers + 1):
+                names = ("filters", "correlations", "spectrum", "mean")
+                layer = PatchLayer(*(data[f"{name}{i}"] for name in names))
+                neighbourhood = (NEIGHBOURHOOD, NEIGHBOURHOOD, n_maps)
+                _expect(layer.filters, (encoder.n_units2, encoder.memory2, *neighbourhood))
+                _expect(layer.mean, (*encoder.mean_.shape, n_maps))
+                layers.append(layer)
+                n_maps = 2 * encoder.n_units2
+            if layers:
+                encoder._set_upper(layers)
         except (KeyError, ValueError, TypeError, IndexError) as error:
             raise ValueError(f"{path} is not a consistent encoder file ({error})") from error
         return encoder

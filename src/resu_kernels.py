@@ -331,90 +331,19 @@ def encode_step(
         _write_touched(sums[b], gain, touched, n_touched, out[b])
 
 
-# --- second layer: filters over a 3 x 3 neighbourhood of first-layer maps and n_steps steps ---------------------------
-#
-# maps (2K, ...) are float32 first-layer responses, stored pixel by pixel with a border of one repeated pixel:
-# (H + 2, W + 2, 2K). All sums run in one fixed order, so offline and online encoding give the same bits.
+@njit(cache=True, parallel=True)
+def first_layer_responses(frames, first, taps, offsets, unit, out):
+    """Responses of layer 1, not rectified, from frame `first` on: out (T - first, P, K) float32, filled.
 
-
-@njit(cache=True)
-def first_layer_map(frames, newest, taps, offsets, unit, padded):
-    """Rectified responses of one frame, with a repeated border.
-
-    unit    (K,) float64, value of one integer response step     padded  (H + 2, W + 2, 2K) float32, filled
+    unit    (K,) float64, value of one integer response step
     """
     n_taps, n_filters = taps.shape
-    height, width = padded.shape[0] - 2, padded.shape[1] - 2
-    response = np.empty(height * width, np.int32)
-    for k in range(n_filters):
-        for p in range(response.size):
-            response[p] = -offsets[p, k]
-        for j in range(n_taps):
-            _respond(frames[max(newest - j, 0)], taps[j, k], response)
-        for y in range(height):
-            for x in range(width):
-                value = response[y * width + x]
-                padded[y + 1, x + 1, k] = max(value, 0) * unit[k]
-                padded[y + 1, x + 1, n_filters + k] = max(-value, 0) * unit[k]
-    padded[0] = padded[1]
-    padded[height + 1] = padded[height]
-    padded[:, 0] = padded[:, 1]
-    padded[:, width + 1] = padded[:, width]
-
-
-@njit(cache=True, parallel=True)
-def first_layer_maps(frames, taps, offsets, unit, padded):
-    """`first_layer_map` of every frame of an episode: padded (T, H + 2, W + 2, 2K) float32, filled."""
-    for t in prange(frames.shape[0]):
-        first_layer_map(frames, t, taps, offsets, unit, padded[t])
-
-
-@njit(cache=True)
-def second_layer_pool(maps, newest, weights, bias, cell_of, cell_area, out):
-    """Pooled second-layer responses at one step.
-
-    maps     (S, H + 2, W + 2, 2K) float32 ring, step newest - j in row (newest - j) mod S
-    weights  (S, 3, 3, 2K, K2) float32, newest first     bias (H * W, K2) float32, subtracted
-    out      (2 K2 * C,) float32, filled
-    """
-    n_steps, _, _, n_maps, n_units = weights.shape
-    height, width = maps.shape[1] - 2, maps.shape[2] - 2
-    n_cells = cell_area.size
-    sums = np.zeros((n_cells, 2 * n_units), np.float64)
-    response = np.empty(n_units, np.float32)
-    for y in range(height):
-        for x in range(width):
-            p = y * width + x
-            for u in range(n_units):
-                response[u] = -bias[p, u]
-            for j in range(n_steps):
-                image = maps[(newest - j) % n_steps]
-                for dy in range(3):
-                    for dx in range(3):
-                        values = image[y + dy, x + dx]
-                        filters = weights[j, dy, dx]
-                        for i in range(n_maps):
-                            for u in range(n_units):
-                                response[u] += values[i] * filters[i, u]
-            cell = sums[cell_of[p]]
-            for u in range(n_units):
-                cell[u] += max(response[u], np.float32(0))
-                cell[n_units + u] += max(-response[u], np.float32(0))
-    for u in range(2 * n_units):
-        for c in range(n_cells):
-            out[u * n_cells + c] = sums[c, u] / cell_area[c]
-
-
-@njit(cache=True, parallel=True)
-def encode_two_layers(frames, taps, offsets, unit, weights, bias, shape, cell_of, cell_area, block, out):
-    """Both layers over one episode: frames (T, P) uint8 of height, width `shape` -> out (T, 2 K2 * C) float32."""
-    n_frames = frames.shape[0]
-    n_steps, n_maps = weights.shape[0], weights.shape[3]
-    for b in prange((n_frames + block - 1) // block):
-        start, stop = b * block, min((b + 1) * block, n_frames)
-        ring = np.empty((n_steps, shape[0] + 2, shape[1] + 2, n_maps), np.float32)
-        for t in range(start - n_steps + 1, start):
-            first_layer_map(frames, max(t, 0), taps, offsets, unit, ring[t % n_steps])
-        for t in range(start, stop):
-            first_layer_map(frames, t, taps, offsets, unit, ring[t % n_steps])
-            second_layer_pool(ring, t, weights, bias, cell_of, cell_area, out[t])
+    for t in prange(first, frames.shape[0]):
+        response = np.empty(frames.shape[1], np.int32)
+        for k in range(n_filters):
+            for p in range(response.size):
+                response[p] = -offsets[p, k]
+            for j in range(n_taps):
+                _respond(frames[max(t - j, 0)], taps[j, k], response)
+            for p in range(response.size):
+                out[t - first, p, k] = response[p] * unit[k]

@@ -12,15 +12,21 @@ SRC = Path(__file__).resolve().parent.parent / "src"
 ROOT = SRC.parent
 FLOORS = [
     {"array_files", "stats_ci", "resu_kernels", "patch_moments"},
-    {"stage_io", "lag_moments"},
+    {"stage_io", "lag_moments", "patch_kernels"},
     {"resu_core"},
+    {"patch_layers"},
     {"resu_conv", "atari_env", "heads", "figures"},
-    {"resu_streaming", "pong_labels", "rollouts"},
+    {"resu_streaming", "pong_labels", "rollouts", "probes"},
     {"pong_expert", "cloning"},
 ]
 FLOOR_OF = {name: i for i, names in enumerate(FLOORS) for name in names}
 STAGE = re.compile(r"(collect|eval|probe|bc|dqn|ppo|depth|transfer|record|bench|report|demo|fit)_\w+$")
-ONLY_HOME = {"matplotlib": {"figures"}, "gymnasium": {"atari_env"}, "ale_py": {"atari_env"}, "numba": {"resu_kernels"}}
+ONLY_HOME = {
+    "matplotlib": {"figures"},
+    "gymnasium": {"atari_env"},
+    "ale_py": {"atari_env"},
+    "numba": {"resu_kernels", "patch_kernels"},
+}
 MODULES = sorted(path.stem for path in SRC.glob("*.py"))
 
 

@@ -1,0 +1,152 @@
+"""Linear probes: how much of the truth can be read off a code by one matrix?
+
+N samples, D features, Q targets. Samples are split by whole episode, never by frame: neighbouring frames are nearly
+equal, and a probe that was fitted on one would recognise the other. The ridge strength is chosen on validation
+episodes and the figure that counts comes from test episodes, which nothing has seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import linalg
+from sklearn.metrics import r2_score
+
+from heads import CHUNK, Scaling
+
+SHARES = (0.7, 0.1, 0.2)  # of the episodes: to fit on, to choose the ridge on, to report
+STRENGTHS = tuple(10.0 ** np.arange(-6, 2))  # ridge as a fraction of the mean eigenvalue of the features' covariance
+RAW_STRENGTHS = tuple(10.0 ** np.arange(-2, 5))  # the same for raw pixels, which are many more than the samples
+
+
+@dataclass(frozen=True)
+class Split:
+    """Indices of the samples to fit on, to validate on and to test on."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+
+def split_by_episode(episodes: Sequence[slice], seed: int, usable: np.ndarray, stride: int = 1) -> Split:
+    """Deal whole episodes out to training, validation and test.
+
+    episodes  the range of each episode; usable (N,) bool: samples that may be used at all
+    seed      of the order in which episodes are dealt
+    stride    keep every stride-th step of an episode (neighbours are nearly equal)
+    Raises    ValueError if there are fewer than three episodes, or a part is left without samples.
+    """
+    if len(episodes) < 3:
+        raise ValueError(f"{len(episodes)} episodes cannot be split into training, validation and test: collect more")
+    order = np.random.default_rng(seed).permutation(len(episodes))
+    n_validation, n_test = (max(1, round(share * len(episodes))) for share in SHARES[1:])
+    dealt = np.split(order, [len(order) - n_validation - n_test, len(order) - n_test])
+    parts = []
+    for name, members in zip(("training", "validation", "test"), dealt, strict=True):
+        index = np.concatenate([np.arange(episodes[e].start, episodes[e].stop, stride) for e in np.sort(members)])
+        parts.append(index[usable[index]])
+        if not len(parts[-1]):
+            raise ValueError(f"no usable sample is left for {name}: collect more episodes")
+    return Split(*parts)
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What a probe found. r2 (Q,) on the test samples; strength: the ridge that was chosen for each target (Q,)."""
+
+    r2: np.ndarray
+    strength: np.ndarray
+
+
+def probe(features: np.ndarray, targets: np.ndarray, split: Split) -> Probed:
+    """Ridge regression of the targets on the standardised features.
+
+    features  (N, D) float32 or uint8      targets  (N, Q) float64, finite at the samples of the split
+    Returns   coefficients of determination on the test samples, each target with its own ridge strength
+    Raises    ValueError if features and targets differ in length or a needed target is not finite.
+    """
+    _check(len(features), targets, split)
+    scaling = Scaling.fit(features, split.train)
+    gram, cross = np.zeros((features.shape[1],) * 2), np.zeros((features.shape[1], targets.shape[1]))
+    middle = targets[split.train].mean(axis=0)
+    for i in range(0, len(split.train), CHUNK):
+        chosen = split.train[i : i + CHUNK]
+        part = _standardised(features, chosen, scaling).astype(np.float64)
+        gram += part.T @ part
+        cross += part.T @ (targets[chosen] - middle)
+
+    def predict(weights: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+        blocks = [chosen[i : i + CHUNK] for i in range(0, len(chosen), CHUNK)]
+        return np.concatenate([_standardised(features, b, scaling) @ weights for b in blocks]) + middle
+
+    mean_eigenvalue = np.trace(gram) / len(gram)
+    weights = [
+        linalg.solve(gram + s * mean_eigenvalue * np.eye(len(gram)), cross, assume_a="pos").astype(np.float32)
+        for s in STRENGTHS
+    ]
+    validated = [
+        r2_score(targets[split.validation], predict(w, split.validation), multioutput="raw_values") for w in weights
+    ]
+    best = np.argmax(validated, axis=0)
+    chosen_weights = np.stack([weights[b][:, q] for q, b in enumerate(best)], axis=1)
+    r2 = r2_score(targets[split.test], predict(chosen_weights, split.test), multioutput="raw_values")
+    return Probed(np.atleast_1d(r2), np.array(STRENGTHS)[best])
+
+
+def probe_lagged_frames(
+    frames: np.ndarray, targets: np.ndarray, split: Split, n_lags: Sequence[int], begins: np.ndarray
+) -> list[Probed]:
+    """`probe` on raw pixels of the newest n frames, for each n of `n_lags`, by the dual (kernel) form of ridge.
+
+    frames    (N, H, W) uint8       begins  (N,) first index of each sample's episode: earlier frames repeat it
+    The kernel of n frames is the sum of those of each single lag, so that all n cost as much as the largest.
+    """
+    _check(len(frames), targets, split)
+    flat = frames.reshape(len(frames), -1)
+    scaling = Scaling.fit(flat, split.train)
+    middle = targets[split.train].mean(axis=0)
+    others = np.concatenate([split.validation, split.test])
+    n = len(split.train)
+    kernel = np.zeros((n, n), np.float32)
+    across = np.zeros((len(others), n), np.float32)
+    found = []
+    for lag in range(max(n_lags)):
+        train, rest = (
+            _standardised(flat, np.maximum(index - lag, begins[index]), scaling) for index in (split.train, others)
+        )
+        kernel += train @ train.T
+        across += rest @ train.T
+        if lag + 1 in n_lags:
+            found.append(_dual(kernel, across, targets, split, middle, flat.shape[1] * (lag + 1)))
+    return found
+
+
+def _dual(kernel, across, targets, split, middle, n_features) -> Probed:
+    n, n_validation = len(kernel), len(split.validation)
+    mean_eigenvalue = np.trace(kernel) / n_features
+    centred = (targets[split.train] - middle).astype(np.float32)
+    predictions = []
+    for s in RAW_STRENGTHS:
+        loaded = kernel.copy()
+        loaded[np.diag_indices(n)] += s * mean_eigenvalue
+        weights = linalg.solve(loaded, centred, assume_a="pos", overwrite_a=True)
+        predictions.append(across @ weights + middle)
+    validated = [r2_score(targets[split.validation], p[:n_validation], multioutput="raw_values") for p in predictions]
+    best = np.argmax(validated, axis=0)
+    chosen = np.stack([predictions[b][n_validation:, q] for q, b in enumerate(best)], axis=1)
+    r2 = r2_score(targets[split.test], chosen, multioutput="raw_values")
+    return Probed(np.atleast_1d(r2), np.array(RAW_STRENGTHS)[best])
+
+
+def _standardised(features: np.ndarray, chosen: np.ndarray, scaling: Scaling) -> np.ndarray:
+    return (features[chosen] - scaling.mean) * scaling.factor
+
+
+def _check(n: int, targets: np.ndarray, split: Split) -> None:
+    if targets.ndim != 2 or len(targets) != n:
+        raise ValueError(f"expected targets ({n}, Q), not {targets.shape}")
+    for index in (split.train, split.validation, split.test):
+        if not np.isfinite(targets[index]).all():
+            raise ValueError("a target is not finite at a sample of the split: leave such samples out of `usable`")
