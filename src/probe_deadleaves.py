@@ -303,7 +303,8 @@ def main(argv: list[str] | None = None) -> None:
         filters,
         c.noise,
         rng,
-        f"ReSU filters of moving dead leaves: mean of n = {c.seeds} seeds, shaded: 95 % bootstrap interval",
+        f"ReSU filters of moving dead leaves: mean of n = {c.seeds} seeds, "
+        "shaded: 95 % bootstrap interval (often hidden by the line)",
     )
     run.log(f"{cells[MAIN][c.noise[0]][0]['windows']:,} windows of {c.memory} + {c.horizon} steps per fit")
     run.finish(

@@ -171,6 +171,7 @@ def test_lobes_of_handmade_filters():
     assert lobes(np.array([1.0, -1.0])).gain_at_zero == 0
     late = lobes(np.array([-0.5, 1.0, 0.5, -0.2]))  # a crossing before the peak is not the first zero
     assert late.first_zero == pytest.approx(2 + 0.5 / 0.7) and late.depth == -0.2 and late.count == 3
+    assert late.two_share == pytest.approx(1.29 / 1.54)  # the lobe of the peak and the next, not the first two
     assert np.isnan(lobes(np.array([0.1, 1.0])).depth)
 
 
@@ -325,7 +326,8 @@ def test_the_figure_shows_every_noise_level_with_units_and_n():
     assert len(figure.axes) == 2
     for axes in figure.axes:
         labels = [text.get_text() for text in axes.get_legend().get_texts()]
-        assert labels == ["noise 0.005", "noise 0.05", "noise 0.5"] and axes.get_xlabel() == "lag [steps]"
+        assert labels == ["noise 0.005", "noise 0.05", "noise 0.5", "+- 5 %: lobes count"]
+        assert axes.get_xlabel() == "lag [steps]"
         assert "n = 4 seeds" in axes.get_legend().get_title().get_text() and len(axes.collections) == 3
 
 
