@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+import stats_ci
 from stats_ci import Estimate
 
 ON_COLOUR, OFF_COLOUR = (255, 170, 40), (70, 170, 255)  # RGB
@@ -28,6 +29,43 @@ def filter_bank(filters: np.ndarray, correlations: np.ndarray, title: str) -> Fi
     axes.axhline(0, color="grey", linewidth=0.8)
     axes.set(title=title, xlabel="lag [agent steps, 1/15 s]", ylabel="tap [1 / grey level]")
     axes.legend(fontsize=8)
+    return figure
+
+
+def filters_by_noise(
+    filters: np.ndarray, noise: Sequence[float], rng: np.random.Generator, title: str, threshold: float = 0.05
+) -> Figure:
+    """The first filters at several noise levels, one panel per filter: means over seeds, intervals shaded.
+
+    filters    (noise levels, seeds, K, m), newest tap first, each divided by its largest tap
+    noise      standard deviation of each level, in those of the signal
+    rng        for the bootstrap over seeds (per tap)
+    threshold  dotted lines at +- this fraction of the peak: beyond them a lobe counts
+    """
+    _, n_seeds, n_units, memory = filters.shape
+    figure, panels = plt.subplots(
+        1, n_units, figsize=(4.8 * n_units, 3.9), sharey=True, squeeze=False, layout="constrained"
+    )
+    lags = np.arange(memory)
+    styles = ["-", "--", "-."] * len(noise)
+    colours = plt.get_cmap("viridis")(np.linspace(0.05, 0.8, len(noise)))
+    for unit, axes in enumerate(panels[0]):
+        for sd, taps, colour, style in zip(noise, filters[:, :, unit], colours, styles, strict=False):
+            axes.plot(lags, taps.mean(axis=0), style, color=colour, linewidth=1.4, label=f"noise {sd:g}")
+            if n_seeds > 1:
+                bands = [stats_ci.estimate(values, rng) for values in taps.T]
+                axes.fill_between(
+                    lags, [b.low for b in bands], [b.high for b in bands], color=colour, alpha=0.35, linewidth=0
+                )
+        axes.axhline(0, color="grey", linewidth=0.8)
+        for level in (-threshold, threshold):
+            label = f"+- {100 * threshold:g} %: lobes count" if level > 0 else None
+            axes.axhline(level, color="grey", linewidth=0.8, linestyle=":", label=label)
+        axes.set(title=f"filter {unit + 1}", xlabel="lag [steps]")
+        axes.grid(alpha=0.25)
+        axes.legend(fontsize=9, title=f"sd of noise / signal, n = {n_seeds} seeds", title_fontsize=8)
+    panels[0][0].set_ylabel("tap / largest tap")
+    figure.suptitle(title, fontsize=10)
     return figure
 
 

@@ -19,6 +19,11 @@ from stage_io import ROOT, guard, markdown_table, parse_config
 # Results in reading order: name, heading, what was asked.
 STAGES = (
     ("bench_core", "Core speed", "Exact moments and encoding against torch, one run."),
+    (
+        "probe_deadleaves",
+        "Stage 1: dead leaves",
+        "Does moving dead-leaves input give lamina-like filters, and how do they change with the noise?",
+    ),
     ("eval_expert", "Experts", "The hand-written Pong players that are imitated."),
     ("demo_pong", "The whole path, one seed", "What `make demo` prints; intervals here are over games."),
     ("bc_pong", "Stage 4a: imitating the reactive expert", "Do the features suffice for control?"),

@@ -13,7 +13,7 @@ ROOT = SRC.parent
 FLOORS = [
     {"array_files", "stats_ci", "resu_kernels", "patch_moments"},
     {"stage_io", "lag_moments", "patch_kernels"},
-    {"resu_core"},
+    {"resu_core", "dead_leaves"},
     {"patch_layers"},
     {"resu_conv", "atari_env", "heads", "figures"},
     {"resu_streaming", "pong_labels", "rollouts", "probes"},

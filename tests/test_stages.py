@@ -14,7 +14,16 @@ import pytest
 
 SRC = Path(__file__).resolve().parent.parent / "src"
 # In running order: later ones read what earlier ones wrote.
-STAGES = ("collect_pong_buffer", "eval_expert", "bc_pong", "bc_pong_eval", "record_gameplay", "demo_pong", "bench_core")
+STAGES = (
+    "collect_pong_buffer",
+    "eval_expert",
+    "bc_pong",
+    "bc_pong_eval",
+    "record_gameplay",
+    "demo_pong",
+    "bench_core",
+    "probe_deadleaves",
+)
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +126,9 @@ def test_two_runs_give_the_same_arrays(house):
         ),
         ("collect_pong_buffer", ("many",), 2, "many"),
         ("demo_pong", ("--smoke", "--games", "0"), 1, "--games must be at least 1, not 0"),
+        ("probe_deadleaves", ("--smoke", "--noise", "0.5", "0.05"), 1, "at least two levels in rising order"),
+        ("probe_deadleaves", ("--smoke", "--r-max", "200"), 1, "r_max = 200.0 does not fit twice"),
+        ("probe_deadleaves", ("--smoke", "--width", "150"), 1, "too short for a window"),
     ],
 )
 def test_bad_options_end_in_one_sentence(house, stage, options, status, message):
