@@ -21,7 +21,6 @@ from types import SimpleNamespace
 from typing import Any, Self
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 import array_files
 import lag_moments
@@ -29,7 +28,7 @@ import resu_conv
 import resu_core
 import resu_kernels
 
-BLOCK = 65_536  # windows per float64 product: 255 * P * BLOCK < 2^53, so that each product is an exact integer
+BLOCK = 65_536  # windows per float64 sum: 255 * P * BLOCK < 2^53, so that every sum is an exact integer
 MISSING = -1  # stands for an action that was never chosen
 FORMAT = "ActionReSUEncoder-1"
 
@@ -159,10 +158,10 @@ class ActionMoments:
             now = start + self.memory - 1
             shown = [actions[now - d : now - d + n] for d in self.delays]
             frames = sums[start : start + n + lags - 1].astype(np.float64)
-            windows = np.ascontiguousarray(sliding_window_view(frames, n))  # (L, n)
             for i, first in enumerate(shown):
-                onehot = (first[:, None] == np.arange(self.n_actions)).astype(np.float64)
-                self.cross[:, i] += (windows @ onehot).astype(np.int64)
+                for a in range(lags):
+                    values = np.bincount(first, frames[a : a + n], self.n_actions)
+                    self.cross[a, i] += values.astype(np.int64)
                 for j, second in enumerate(shown[: i + 1]):
                     counts = np.bincount(first * self.n_actions + second, minlength=n_codes)
                     self.action_gram[i, :, j] += counts.reshape(self.n_actions, -1)
@@ -249,7 +248,8 @@ class ActionReSUEncoder:
                 are centred (their mean over the windows is zero); an action never seen in the fit has taps 0.
                 The largest pixel tap of each filter is positive. correlations_ (K,), mean_ (H, W),
                 action_share_ (K,) in [0, 1]: variance of the action part of the response over the summed variances of
-                its pixel part and its action part (their covariance left out), moments_ (ActionMoments, not saved)
+                its pixel part and its action part (their covariance left out), moments_ (ActionMoments, not saved).
+                A unit whose correlation is no higher than chance has any share: compare with shuffled actions.
     n_features = 2 K rows columns, ordered (map, row, column), ON maps first.
     Raises      ValueError for options out of range.
     """
