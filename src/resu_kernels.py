@@ -331,6 +331,67 @@ def encode_step(
         _write_touched(sums[b], gain, touched, n_touched, out[b])
 
 
+@njit(cache=True)
+def _dense_frame(frames, rows, taps, bias, shift, width, row_edges, column_edges, gain, response, on, off, sums, out):
+    """One frame of `encode_dense_shifted`: tap j sees row rows[j] of `frames`; response (P,) to sums are scratch."""
+    n_taps, n_filters = taps.shape
+    n_rows, n_columns = row_edges.size - 1, column_edges.size - 1
+    for k in range(n_filters):
+        for p in range(response.size):
+            response[p] = bias[k, p] + shift[k]
+        for j in range(n_taps):
+            _respond(frames[rows[j]], taps[j, k], response)
+        for r in range(n_rows):
+            on[:] = 0
+            off[:] = 0
+            for y in range(row_edges[r], row_edges[r + 1]):
+                _rectify(response[y * width : (y + 1) * width], on, off)
+            for c in range(n_columns):
+                sums[r * n_columns + c, k] = on[column_edges[c] : column_edges[c + 1]].sum()
+                sums[r * n_columns + c, n_filters + k] = off[column_edges[c] : column_edges[c + 1]].sum()
+    _write_all(sums, gain, out)
+
+
+@njit(cache=True, parallel=True)
+def encode_dense_shifted(frames, taps, bias, shifts, width, row_edges, column_edges, gain, block, out):
+    """`encode_dense` of responses that a further input shifts, the same amount in every pixel of a frame.
+
+    bias     (K, P) int32, -offsets transposed: the response of each pixel to nothing
+    shifts   (T, K) int32, added to every response of frame t before rectification; zeros give `encode_dense`
+    """
+    n_frames, n_pixels = frames.shape
+    n_taps = taps.shape[0]
+    for b in prange((n_frames + block - 1) // block):
+        response = np.empty(n_pixels, np.int32)
+        on, off = np.empty(width, np.int64), np.empty(width, np.int64)
+        sums = np.empty(gain.shape, np.int64)
+        rows = np.empty(n_taps, np.int64)
+        for t in range(b * block, min((b + 1) * block, n_frames)):
+            for j in range(n_taps):
+                rows[j] = max(t - j, 0)
+            _dense_frame(
+                frames, rows, taps, bias, shifts[t], width, row_edges, column_edges, gain, response, on, off, sums,
+                out[t],
+            )  # fmt: skip
+
+
+@njit(cache=True)
+def encode_step_shifted(history, rows, taps, bias, shifts, width, row_edges, column_edges, gain, out):
+    """Newest frame of each of B environments, the same numbers as `encode_dense_shifted`.
+
+    history  (B, R, P) uint8     rows (m,) int64: which row of history each tap sees     shifts (B, K) int32
+    out      (B, 2K * C) float32, filled
+    """
+    response = np.empty(history.shape[2], np.int32)
+    on, off = np.empty(width, np.int64), np.empty(width, np.int64)
+    sums = np.empty(gain.shape, np.int64)
+    for b in range(history.shape[0]):
+        _dense_frame(
+            history[b], rows, taps, bias, shifts[b], width, row_edges, column_edges, gain, response, on, off, sums,
+            out[b],
+        )  # fmt: skip
+
+
 @njit(cache=True, parallel=True)
 def first_layer_responses(frames, first, taps, offsets, unit, out):
     """Responses of layer 1, not rectified, from frame `first` on: out (T - first, P, K) float32, filled.

@@ -16,7 +16,7 @@ FLOORS = [
     {"resu_core", "dead_leaves"},
     {"patch_layers"},
     {"resu_conv", "atari_env", "heads", "figures"},
-    {"resu_streaming", "pong_labels", "rollouts", "probes"},
+    {"resu_streaming", "resu_conv_action", "pong_labels", "rollouts", "probes"},
     {"pong_expert", "cloning"},
 ]
 FLOOR_OF = {name: i for i, names in enumerate(FLOORS) for name in names}
