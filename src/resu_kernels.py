@@ -65,6 +65,20 @@ def lag_products_f64(x, n_lags, block, products, sums):
                 sums[b, p] += x[t, p]
 
 
+@njit(cache=True, parallel=True)
+def frame_sums_u8(x, sums):
+    """Sum of each frame: x (T, P) uint8, C-contiguous -> sums (T,) int64, filled."""
+    for t in prange(x.shape[0]):
+        total = np.int64(0)
+        for lo in range(0, x.shape[1], TILE):
+            tile = x[t, lo : lo + TILE]
+            part = np.int32(0)
+            for p in range(tile.size):
+                part = np.int32(part + np.int32(tile[p]))
+            total += part
+        sums[t] = total
+
+
 @njit(cache=True)
 def _changes(old, new, words, found):
     """Indices of the pixels that differ between two uint8 frames; returns how many were written to `found`.
