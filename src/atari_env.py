@@ -28,6 +28,8 @@ class AtariEnv(gymnasium.Env):
     frame_skip  emulated frames per agent step
     noop_max    most no-op frames at the start; their number is drawn from 1 .. noop_max  [emulated frames]
     max_steps   agent steps after which a game is truncated
+    max_over    2: observe the maximum over the last two emulated frames; 1: the newest alone (games that draw objects
+                in every second frame then flicker)
     size        side of the square observation  [pixels]
     Observation (size, size) uint8. Actions are indices into the game's minimal action set, named by `action_names`.
     Raises      ValueError for an unknown game or an option out of range.
@@ -43,6 +45,7 @@ class AtariEnv(gymnasium.Env):
         noop_max: int = 30,
         max_steps: int = 27_000,
         size: int = SIDE,
+        max_over: int = 2,
     ) -> None:
         if game not in GAMES:
             raise ValueError(f"unknown game '{game}': choose one of {', '.join(GAMES)}")
@@ -51,7 +54,9 @@ class AtariEnv(gymnasium.Env):
         for name, value in (("frame_skip", frame_skip), ("noop_max", noop_max), ("max_steps", max_steps)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, not {value}")
-        self.game, self.render_mode = game, "rgb_array"
+        if max_over not in (1, 2):
+            raise ValueError(f"max_over must be 1 or 2, not {max_over}")
+        self.game, self.render_mode, self._max_over = game, "rgb_array", max_over
         self._frame_skip, self._noop_max, self._max_steps, self._size = frame_skip, noop_max, max_steps, size
         ALEInterface.setLoggerMode(LoggerMode.Error)
         cv2.setNumThreads(1)  # frames are small; games run in parallel instead
@@ -98,8 +103,8 @@ class AtariEnv(gymnasium.Env):
         return self._observation(), float(reward), terminated, truncated, {"lives": self._ale.lives()}
 
     def _observation(self) -> np.ndarray:
-        np.maximum(self._previous, self._newest, out=self._previous)
-        return cv2.resize(self._previous, (self._size, self._size), interpolation=cv2.INTER_AREA)
+        seen = self._newest if self._max_over == 1 else np.maximum(self._previous, self._newest, out=self._previous)
+        return cv2.resize(seen, (self._size, self._size), interpolation=cv2.INTER_AREA)
 
     def ram(self) -> np.ndarray:
         """(128,) uint8: the console's memory after the last emulated frame."""

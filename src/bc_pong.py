@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 import cloning
+import controls
 import figures
 import rollouts
 import stats_ci
@@ -78,11 +79,11 @@ def check_code(c: Config) -> None:
 def make_code(row: Row, c: Config, demonstrations: rollouts.Buffer, seed: int) -> cloning.Code:
     """The features of a row, fitted on the demonstrations' frames where they need fitting."""
     if row.startswith("raw"):
-        return cloning.RawPixels(2)
+        return controls.RawPixels(2)
     encoder = ReSUEncoder(memory=c.memory, grid=c.grid).fit(demonstrations.episode_frames())
     if row.startswith("filters"):
-        return cloning.random_filters(encoder, seed)
-    return cloning.temporal_pca(encoder) if row.startswith("pca") else encoder
+        return controls.random_filters(encoder, seed)
+    return controls.temporal_pca(encoder) if row.startswith("pca") else encoder
 
 
 def measure(run: Run, row: Row, seed: int) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""Behaviour cloning: an encoder and a head that imitate a policy, and the codes that the controls use in its place.
+"""Behaviour cloning: a code and a head that imitate a policy.
 
 A *code* turns frames into vectors, offline for fitting and online for playing:
     n_features, encode(frames (T, H, W)) -> (T, D), reset(frames (B, H, W)) -> (B, D), step(frames, restarted) -> (B, D)
-`ReSUEncoder` is one. The others here are the controls of the same shape: raw pixels, random filters, temporal PCA.
+`ReSUEncoder` is one; controls.py has those that stand beside it.
 """
 
 from __future__ import annotations
@@ -12,15 +12,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import linalg
 
 import figures
 import heads
 from atari_env import STEPS_PER_SECOND, AtariEnv
+from controls import RawPixels
 from heads import DenseHead
-from resu_conv import ReSUEncoder, as_episode
-from resu_core import fix_signs
+from resu_conv import ReSUEncoder
 from rollouts import AGGREGATION, EVALUATION, Buffer, Policy, collect, game_rngs, record_game
 
 # The commands that make the saved clones of each Pong expert, for the messages of those who need one.
@@ -41,63 +39,6 @@ class Code(Protocol):
     def reset(self, frames: np.ndarray) -> np.ndarray: ...
 
     def step(self, frames: np.ndarray, restarted: np.ndarray | None = None) -> np.ndarray: ...
-
-
-class RawPixels:
-    """The newest n_frames frames, flattened, newest first; before the episode's start its first frame is repeated."""
-
-    def __init__(self, n_frames: int = 2, shape: tuple[int, int] = (84, 84)) -> None:
-        self.n_frames, self.shape = n_frames, shape
-        self._history: np.ndarray | None = None
-
-    @property
-    def n_features(self) -> int:
-        """n_frames * H * W."""
-        return self.n_frames * self.shape[0] * self.shape[1]
-
-    def encode(self, frames: np.ndarray) -> np.ndarray:
-        """(T, H, W) uint8 -> (T, D) uint8."""
-        flat = as_episode(frames).reshape(len(frames), -1)
-        lagged = [flat[np.maximum(np.arange(len(flat)) - j, 0)] for j in range(self.n_frames)]
-        return np.concatenate(lagged, axis=1)
-
-    def reset(self, frames: np.ndarray) -> np.ndarray:
-        """First frames (B, H, W) -> (B, D)."""
-        self._history = np.repeat(frames.reshape(len(frames), 1, -1), self.n_frames, axis=1)
-        return self._history.reshape(len(frames), -1).copy()
-
-    def step(self, frames: np.ndarray, restarted: np.ndarray | None = None) -> np.ndarray:
-        """Next frames (B, H, W) -> (B, D); restarted (B,) marks first frames of new episodes."""
-        if self._history is None:
-            raise ValueError("call reset(frames) with the first frames before step")
-        flat = frames.reshape(len(frames), -1)
-        self._history[:, 1:] = self._history[:, :-1].copy()
-        self._history[:, 0] = flat
-        if restarted is not None:
-            self._history[restarted] = flat[restarted][:, None]
-        return self._history.reshape(len(frames), -1).copy()
-
-
-def random_filters(like: ReSUEncoder, seed: int) -> ReSUEncoder:
-    """Control: the encoder with Gaussian filters of unit response variance in place of the canonical ones.
-
-    Everything else (mean, grid, rectification, pooling) is the same.
-    """
-    rng = np.random.default_rng(seed)
-    return _with_filters(like, rng.standard_normal(like.filters_.shape))
-
-
-def temporal_pca(like: ReSUEncoder) -> ReSUEncoder:
-    """Control: the first K principal components of the past window, scaled to unit variance, as filters."""
-    _, vectors = linalg.eigh(like.moments_.C_pp)
-    return _with_filters(like, vectors[:, ::-1][:, : like.n_units].T)
-
-
-def _with_filters(like: ReSUEncoder, filters: NDArray[np.float64]) -> ReSUEncoder:
-    variance = np.einsum("ki,ij,kj->k", filters, like.moments_.C_pp, filters)
-    filters = filters / np.sqrt(variance)[:, None]
-    filters = filters * fix_signs(filters)[:, None]
-    return ReSUEncoder(**like.options).with_filters(filters, like.mean_)
 
 
 class Clone:

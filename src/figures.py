@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import imageio.v3 as iio
@@ -85,6 +85,39 @@ def score_intervals(
     axes.grid(axis="x", alpha=0.3)
     axes.set_xlabel(xlabel)
     figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def dots_by_panel(
+    panels: Mapping[str, Sequence[Estimate]],
+    names: Sequence[str],
+    references: Mapping[str, Mapping[str, float]],
+    title: str,
+    xlabel: str,
+) -> Figure:
+    """One panel per quantity, one row per name: mean and interval, and what others reported as an open circle.
+
+    panels       quantity: one Estimate per name       references   quantity: {name: value}, where there is one
+    """
+    height = 1.5 + 0.27 * len(names)
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(2.4 + 2.3 * len(panels), height), sharey=True, layout="constrained", squeeze=False
+    )
+    for axis, (panel, estimates) in zip(axes[0], panels.items(), strict=True):
+        for row, (name, estimate) in enumerate(zip(names, estimates, strict=True)):
+            colour = "tab:orange" if name.startswith("L") and "random" not in name else "tab:blue"
+            if np.isfinite(estimate.low):
+                axis.plot([estimate.low, estimate.high], [row, row], color=colour, linewidth=2.5)
+            axis.plot(estimate.mean, row, "|", color=colour, markersize=11, markeredgewidth=2)
+            if name in references.get(panel, {}):
+                axis.plot(references[panel][name], row, "o", markerfacecolor="none", color="black", markersize=6)
+        axis.set_title(panel, fontsize=9)
+        axis.grid(alpha=0.3)
+        axis.tick_params(labelsize=8)
+    axes[0, 0].set_yticks(range(len(names)), names)
+    axes[0, 0].invert_yaxis()
+    figure.suptitle(title, fontsize=10)
+    figure.supxlabel(xlabel, fontsize=9)
     return figure
 
 

@@ -197,9 +197,10 @@ class ReSUEncoder:
                 self.n_units2,
                 self.ridge,
             )
-            self._set_upper([*self.upper_, layer])
+            self.set_upper([*self.upper_, layer])
 
-    def _set_upper(self, layers: list[PatchLayer]) -> None:
+    def set_upper(self, layers: list[PatchLayer]) -> None:
+        """Use these layers above the first, lowest first, in place of fitted ones (controls, saved files)."""
         self.upper_ = layers
         self._weights = tuple(layer.weights for layer in layers)
         self._means = tuple(layer.flat_mean for layer in layers)
@@ -411,7 +412,7 @@ class ReSUEncoder:
                 layers.append(layer)
                 n_maps = 2 * encoder.n_units2
             if layers:
-                encoder._set_upper(layers)
+                encoder.set_upper(layers)
         except (KeyError, ValueError, TypeError, IndexError) as error:
             raise ValueError(f"{path} is not a consistent encoder file ({error})") from error
         return encoder

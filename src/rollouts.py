@@ -99,6 +99,20 @@ class Buffer:
         """The frames of each game, as `ReSUEncoder.fit` takes them."""
         return [self.frames[episode] for episode in self.episodes()]
 
+    def begins(self) -> np.ndarray:
+        """(T,) int64: the first index of each step's game."""
+        return np.repeat(self.starts, np.diff([*self.starts, len(self)]))
+
+    def shifted(self, values: np.ndarray, steps: int) -> np.ndarray:
+        """values (T, ...) as they are `steps` later (earlier if negative) in the same game, float64; NaN beyond it."""
+        begins = self.begins()
+        index = np.arange(len(self)) + steps
+        inside = (index >= 0) & (index < len(self))
+        inside[inside] = begins[index[inside]] == begins[inside]
+        out = np.full(values.shape, np.nan)
+        out[inside] = values[index[inside]]
+        return out
+
     def save(self, path: Path) -> None:
         """Write <path>.npy (frames) and then <path>.npz (all else): without the second, the buffer is unfinished."""
         array_files.write_npy(path.with_name(path.name + ".npy"), self.frames)
@@ -292,3 +306,9 @@ def load_or_collect(
     buffer = collect(policy(), n_frames, (seed, DEMONSTRATIONS), game, description=f"collecting {path.name}", **options)
     buffer.save(path)
     return buffer
+
+
+def random_play(folder: Path, game: str, n_frames: int, seed: int, **env_options: Any) -> Buffer:
+    """The buffer of a game under random play, collected first if it is not there; arguments as `load_or_collect`."""
+    suffix = "".join(f"_{name}{value:g}" for name, value in sorted(env_options.items()))
+    return load_or_collect(folder, f"{game}_random{suffix}", RandomPolicy, n_frames, seed, game, **env_options)

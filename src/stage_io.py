@@ -171,15 +171,16 @@ class Run:
         self.timings[name] = self.timings.get(name, 0.0) + time.perf_counter() - started
         return result
 
-    def cell(self, compute: Callable[[], Any], **options: Any) -> Any:
+    def cell(self, compute: Callable[[], Any], *, shelf: str = "", **options: Any) -> Any:
         """The result of compute(), a JSON-able value, from its file if these options were computed before.
 
+        shelf     folder under results/cells/, this stage's own unless stages share their cells
         options   everything the result depends on (kind, seed, sizes, ...); they name the file
         """
         label = "-".join(f"{key}_{value}" for key, value in options.items() if isinstance(value, (str, int)))
         digest = hashlib.sha256(repr(sorted(plain(options).items())).encode()).hexdigest()[:10]
         safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in label)[:90]
-        path = self.results / "cells" / self.stage / f"{safe}-{digest}.json"
+        path = self.results / "cells" / (shelf or self.stage) / f"{safe}-{digest}.json"
         if path.is_file():
             return array_files.read_json(path, f"delete {path.name} and run python src/{self._script}")["result"]
         started = time.perf_counter()

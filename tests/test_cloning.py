@@ -5,7 +5,8 @@ import pytest
 
 import cloning
 from atari_env import AtariEnv
-from cloning import Clone, Lessons, RawPixels, class_indices, random_filters, split_by_game, temporal_pca
+from cloning import Clone, Lessons, class_indices, split_by_game
+from controls import RawPixels, random_filters, temporal_pca
 from heads import DenseHead
 from resu_conv import ReSUEncoder
 from rollouts import Buffer, RandomPolicy, collect

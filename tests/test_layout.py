@@ -16,8 +16,8 @@ FLOORS = [
     {"resu_core", "dead_leaves"},
     {"patch_layers"},
     {"resu_conv", "atari_env", "heads", "figures"},
-    {"resu_streaming", "resu_conv_action", "pong_labels", "rollouts", "probes"},
-    {"pong_expert", "cloning"},
+    {"resu_streaming", "resu_conv_action", "pong_labels", "rollouts", "probes", "controls"},
+    {"pong_expert", "cloning", "pong_probes"},
 ]
 FLOOR_OF = {name: i for i, names in enumerate(FLOORS) for name in names}
 STAGE = re.compile(r"(collect|eval|probe|bc|dqn|ppo|depth|transfer|record|bench|report|demo|fit)_\w+$")

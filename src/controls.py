@@ -1,0 +1,103 @@
+"""Controls: codes of the same shape as ReSU's that lack what is claimed to matter.
+
+Raw pixels have no filters; random filters and temporal PCA have filters that were not made to predict; frame
+differences are filters that a person would write down.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg
+
+from patch_layers import PatchLayer
+from resu_conv import ReSUEncoder, as_episode
+from resu_core import fix_signs
+
+MEASURED = 256  # frames on which random patch filters are scaled
+
+
+class RawPixels:
+    """The newest n_frames frames, flattened, newest first; before the episode's start its first frame is repeated."""
+
+    def __init__(self, n_frames: int = 2, shape: tuple[int, int] = (84, 84)) -> None:
+        self.n_frames, self.shape = n_frames, shape
+        self._history: np.ndarray | None = None
+
+    @property
+    def n_features(self) -> int:
+        """n_frames * H * W."""
+        return self.n_frames * self.shape[0] * self.shape[1]
+
+    def encode(self, frames: np.ndarray) -> np.ndarray:
+        """(T, H, W) uint8 -> (T, D) uint8."""
+        flat = as_episode(frames).reshape(len(frames), -1)
+        lagged = [flat[np.maximum(np.arange(len(flat)) - j, 0)] for j in range(self.n_frames)]
+        return np.concatenate(lagged, axis=1)
+
+    def reset(self, frames: np.ndarray) -> np.ndarray:
+        """First frames (B, H, W) -> (B, D)."""
+        self._history = np.repeat(frames.reshape(len(frames), 1, -1), self.n_frames, axis=1)
+        return self._history.reshape(len(frames), -1).copy()
+
+    def step(self, frames: np.ndarray, restarted: np.ndarray | None = None) -> np.ndarray:
+        """Next frames (B, H, W) -> (B, D); restarted (B,) marks first frames of new episodes."""
+        if self._history is None:
+            raise ValueError("call reset(frames) with the first frames before step")
+        flat = frames.reshape(len(frames), -1)
+        self._history[:, 1:] = self._history[:, :-1].copy()
+        self._history[:, 0] = flat
+        if restarted is not None:
+            self._history[restarted] = flat[restarted][:, None]
+        return self._history.reshape(len(frames), -1).copy()
+
+
+def random_filters(like: ReSUEncoder, seed: int) -> ReSUEncoder:
+    """Control: the encoder with Gaussian filters of unit response variance in place of the canonical ones.
+
+    Everything else (mean, grid, rectification, pooling) is the same.
+    """
+    rng = np.random.default_rng(seed)
+    return _with_filters(like, rng.standard_normal(like.filters_.shape))
+
+
+def temporal_pca(like: ReSUEncoder) -> ReSUEncoder:
+    """Control: the first K principal components of the past window, scaled to unit variance, as filters."""
+    _, vectors = linalg.eigh(like.moments_.C_pp)
+    return _with_filters(like, vectors[:, ::-1][:, : like.n_units].T)
+
+
+def frame_differences(like: ReSUEncoder) -> ReSUEncoder:
+    """Control: the newest frame and the differences of neighbouring frames as filters, scaled to unit variance."""
+    filters = np.zeros(like.filters_.shape)
+    filters[0, 0] = 1
+    for k in range(1, len(filters)):
+        filters[k, k - 1 : k + 1] = 1, -1
+    return _with_filters(like, filters)
+
+
+def random_upper(like: ReSUEncoder, episodes: list[np.ndarray], seed: int) -> ReSUEncoder:
+    """Control: the fitted layer 1 under Gaussian patch filters of equal size, scaled to unit variance on `episodes`.
+
+    Raises   ValueError unless `like` has two layers.
+    """
+    if like.n_layers != 2:
+        raise ValueError(f"this control stands for layer 2, but the encoder has {like.n_layers} layers")
+    rng = np.random.default_rng(seed)
+    fitted = like.upper_[0]
+    filters = rng.standard_normal(fitted.filters.shape)
+    twin = ReSUEncoder(**like.options).with_filters(like.filters_, like.mean_)
+    unknown = np.full(len(filters), np.nan)
+    twin.set_upper([PatchLayer(filters, unknown, unknown, fitted.mean)])
+    maps = twin.maps(episodes[len(episodes) // 2][:MEASURED])
+    response = maps[:, : len(filters)] - maps[:, len(filters) :]
+    filters = filters / np.sqrt((response**2).mean(axis=(0, 2, 3)))[:, None, None, None, None]
+    twin.set_upper([PatchLayer(filters, unknown, unknown, fitted.mean)])
+    return twin
+
+
+def _with_filters(like: ReSUEncoder, filters: NDArray[np.float64]) -> ReSUEncoder:
+    variance = np.einsum("ki,ij,kj->k", filters, like.moments_.C_pp, filters)
+    filters = filters / np.sqrt(variance)[:, None]
+    filters = filters * fix_signs(filters)[:, None]
+    return ReSUEncoder(**like.options).with_filters(filters, like.mean_)

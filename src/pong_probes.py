@@ -1,0 +1,128 @@
+"""What the Pong probes ask (targets), of which codes (groups), and one measured cell: shared by the probing stages.
+
+Targets are the truth from the console's memory in screen pixels. A paddle's height is the middle of its visible part:
+what slides behind a bar cannot be read off the screen. Samples are steps at which the ball is in play now, a step ago
+and AHEAD steps on, so that all targets exist. Steps are 1/15 s.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import controls
+import pong_labels
+import probes
+from resu_conv import ReSUEncoder
+from rollouts import Buffer, random_play
+from stage_io import Run
+
+AHEAD = 4  # steps
+# Target: columns of `targets`, and the original's R2 for raw(t), raw(t,t-1), L1 and L2
+TARGETS = {
+    "ball xy[t]": ((0, 1), (0.787, 0.835, 0.976, 0.985)),
+    "ball xy[t+4]": ((2, 3), (0.746, 0.803, 0.946, 0.956)),
+    "ball velocity": ((4, 5), (0.483, 0.589, 0.900, 0.920)),
+    "paddle y[t]": ((6,), (0.990, 0.990, 0.997, 0.996)),
+    "paddle y[t+4]": ((7,), (0.738, 0.733, 0.651, 0.570)),
+}
+ORIGINAL = ("raw(t)", "raw(t,t-1)", "L1", "L2")  # what the original's columns are called here
+LAGS = {"raw(t)": 1, "raw(t,t-1)": 2, "raw, 8 frames": 8, "raw, 11 frames": 11}  # L1 sees 8 frames, L2 sees 11
+# Codes that are measured together. "half" marks probes fitted on every second frame, as those of raw pixels are.
+GROUPS = {
+    "raw": tuple(LAGS),
+    "resu": ("L1", "L2", "L1, half", "L2, half"),
+    "random": ("L1 random filters", "L2 random filters"),
+    "fixed": ("temporal PCA", "frame differences"),
+}
+GROUP_OF = {code: group for group, codes in GROUPS.items() for code in codes}
+STRIDE = 2  # of the samples that raw pixels are probed on: their kernel holds the square of their number
+SHELF = "pong_probes"
+
+
+def targets(buffer: Buffer) -> tuple[np.ndarray, np.ndarray]:
+    """(T, 8) float64 in the order of TARGETS [screen pixels, pixels per step], and (T,) bool: all of them exist."""
+    objects = pong_labels.from_ram(buffer.ram)
+    top = np.maximum(objects.player_y, pong_labels.FIELD_TOP)
+    bottom = np.minimum(objects.player_y + pong_labels.PADDLE_HEIGHT, pong_labels.FIELD_BOTTOM)
+    ball, paddle = np.stack([objects.ball_x, objects.ball_y], axis=1), (top + bottom)[:, None] / 2
+    later = [buffer.shifted(place, AHEAD) for place in (ball, paddle)]
+    found = np.concatenate([ball, later[0], ball - buffer.shifted(ball, -1), paddle, later[1]], axis=1)
+    return found, np.isfinite(found).all(axis=1)
+
+
+def measure(run: Run, group: str, seed: int, **env_options: Any) -> dict[str, Any]:
+    """One cell: every code of a group, fitted and probed on one seed's frames.
+
+    Returns   {"r2": {code: 8 numbers}, "strength": {code: 8 numbers}, "n": samples to fit on and to test on, and
+              the canonical correlations}
+    """
+    buffer = random_play(run.data, "pong", run.config.n_frames, seed, **env_options)
+    truth, usable = targets(buffer)
+    every, half = (probes.split_by_episode(buffer.episodes(), seed, usable, stride) for stride in (1, STRIDE))
+    found: dict[str, probes.Probed] = {}
+    result: dict[str, Any] = {"n": [len(every.train), len(every.test)], "n_half": [len(half.train), len(half.test)]}
+    if group == "raw":
+        probed = probes.probe_lagged_frames(buffer.frames, truth, half, list(LAGS.values()), buffer.begins())
+        found = dict(zip(LAGS, probed, strict=True))
+    else:
+        episodes = buffer.episode_frames()
+        for code, features in _features(group, episodes, seed, result):
+            if not code.startswith("L") or group != "resu":
+                found[code] = probes.probe(features, truth, every)
+                continue
+            found[code] = probes.probe(features, truth, every)
+            found[f"{code}, half"] = probes.probe(features, truth, half)
+    result["r2"] = {code: probed.r2 for code, probed in found.items()}
+    result["strength"] = {code: probed.strength for code, probed in found.items()}
+    means = {code: round(float(np.mean(probed.r2)), 3) for code, probed in found.items()}
+    run.log(f"seed {seed}, {group}: mean R2 {means}")
+    return result
+
+
+def _features(group: str, episodes: list[np.ndarray], seed: int, result: dict[str, Any]):
+    """(code, features (T, D)) one after the other; correlations go into result."""
+    encoder = ReSUEncoder(n_layers=1 if group == "fixed" else 2).fit(episodes)
+    result["correlations"] = [encoder.correlations_, *(layer.correlations for layer in encoder.upper_)]
+    if group == "resu":
+        both = [encoder.encode_layers(frames, (1, 2)) for frames in episodes]
+        for i, code in enumerate(("L1", "L2")):
+            yield code, np.concatenate([features[i] for features in both])
+    elif group == "random":
+        first = ReSUEncoder().fit_moments(encoder.moments_, encoder.mean_.shape)
+        for code, control in (
+            ("L1 random filters", controls.random_filters(first, seed)),
+            ("L2 random filters", controls.random_upper(encoder, episodes, seed)),
+        ):
+            yield code, np.concatenate([control.encode(frames) for frames in episodes])
+    else:
+        for code, control in (
+            ("temporal PCA", controls.temporal_pca(encoder)),
+            ("frame differences", controls.frame_differences(encoder)),
+        ):
+            yield code, np.concatenate([control.encode(frames) for frames in episodes])
+
+
+def collect_cells(run: Run, groups: tuple[str, ...], **env_options: Any) -> dict[str, np.ndarray]:
+    """R2 of every code of the groups: {code: (n seeds, 8)}; finished cells are read from their files."""
+    c = run.config
+    found: dict[str, list[Any]] = {}
+    for group in groups:
+        for seed in range(c.seeds):
+            cell = run.cell(
+                lambda group=group, seed=seed: measure(run, group, seed, **env_options),
+                shelf=SHELF,
+                group=group,
+                seed=seed,
+                n_frames=c.n_frames,
+                **env_options,
+            )
+            for code, r2 in cell["r2"].items():
+                found.setdefault(code, []).append(r2)
+    return {code: np.array(values, np.float64) for code, values in found.items()}
+
+
+def of_target(r2: np.ndarray, target: str) -> np.ndarray:
+    """(n seeds,) R2 of one target, the mean over its coordinates."""
+    return r2[:, list(TARGETS[target][0])].mean(axis=1)
