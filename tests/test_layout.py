@@ -15,7 +15,15 @@ FLOORS = [
     {"stage_io", "lag_moments"},
     {"resu_core"},
     {"resu_conv", "atari_env", "heads", "figures"},
-    {"resu_streaming", "pong_labels", "breakout_labels", "space_invaders_labels", "asteroids_labels", "rollouts"},
+    {
+        "resu_streaming",
+        "pong_labels",
+        "breakout_labels",
+        "space_invaders_labels",
+        "asteroids_labels",
+        "enduro_labels",
+        "rollouts",
+    },
     {"pong_expert", "cloning"},
 ]
 FLOOR_OF = {name: i for i, names in enumerate(FLOORS) for name in names}
