@@ -43,6 +43,8 @@ def test_the_ship_is_drawn_one_emulated_frame_late(game):
     assert (late == 0).mean() > 0.995
     now = (drawn - label)[seen]
     assert np.abs(now).max() <= 1 and 0.05 < (now != 0).mean() < 0.4
+    older = (drawn[:-1] - label[1:])[seen[:-1]]  # the older of the two screens in an observation
+    assert (np.abs(older) <= 1).mean() > 0.99 and (older == 0).mean() < 0.9
     assert np.mean((drawn[3:] - label[:-3])[seen[3:]] == 0) < 0.9  # negative control
 
 
