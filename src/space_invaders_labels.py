@@ -3,9 +3,9 @@
 The memory is the one after the last emulated frame of a step. Not everything is drawn at once: the screen shows the
 formation where this memory has it, but our ship and the saucer where the memory of the emulated frame before had them.
 Both move by at most 1 pixel per emulated frame, and our ship not in two running: under random play its label is 1 pixel
-ahead of the last screen in 39 % of the steps, of the older screen in an observation in 46 %, and never further ahead.
-The memory does not hold the older place, hence no correction. Bullets, and the ship at the start of a life, flicker: a
-label is where the object is, drawn or not.
+ahead of the last screen in 39 % of the steps, of the older screen in an observation in 46 %, and further only when a
+new ship appears. The memory does not hold the older place, hence no correction. Bullets, and the ship at the start of a
+life, flicker: a label is where the object is, drawn or not.
 """
 
 from typing import NamedTuple
