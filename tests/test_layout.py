@@ -16,7 +16,18 @@ FLOORS = [
     {"resu_core", "dead_leaves"},
     {"patch_layers"},
     {"resu_conv", "atari_env", "heads", "figures"},
-    {"resu_streaming", "resu_conv_action", "pong_labels", "rollouts", "probes", "controls"},
+    {
+        "resu_streaming",
+        "resu_conv_action",
+        "pong_labels",
+        "breakout_labels",
+        "space_invaders_labels",
+        "asteroids_labels",
+        "enduro_labels",
+        "rollouts",
+        "probes",
+        "controls",
+    },
     {"pong_expert", "cloning", "pong_probes"},
 ]
 FLOOR_OF = {name: i for i, names in enumerate(FLOORS) for name in names}

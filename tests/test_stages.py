@@ -23,6 +23,8 @@ STAGES = (
     "demo_pong",
     "bench_core",
     "probe_deadleaves",
+    "probe_pong",
+    "probe_pong_velocity",
 )
 
 
