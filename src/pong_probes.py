@@ -29,15 +29,15 @@ TARGETS = {
 }
 ORIGINAL = ("raw(t)", "raw(t,t-1)", "L1", "L2")  # what the original's columns are called here
 LAGS = {"raw(t)": 1, "raw(t,t-1)": 2, "raw, 8 frames": 8, "raw, 11 frames": 11}  # L1 sees 8 frames, L2 sees 11
-# Codes that are measured together. "half" marks probes fitted on every second frame, as those of raw pixels are.
+# Codes that are measured together. "third" marks probes fitted on every third frame, as those of raw pixels are.
 GROUPS = {
     "raw": tuple(LAGS),
-    "resu": ("L1", "L2", "L1, half", "L2, half"),
+    "resu": ("L1", "L2", "L1, third", "L2, third"),
     "random": ("L1 random filters", "L2 random filters"),
     "fixed": ("temporal PCA", "frame differences"),
 }
 GROUP_OF = {code: group for group, codes in GROUPS.items() for code in codes}
-STRIDE = 2  # of the samples that raw pixels are probed on: their kernel holds the square of their number
+STRIDE = 3  # of the samples that raw pixels are probed on: their kernel holds the square of their number
 SHELF = "pong_probes"
 
 
@@ -60,20 +60,18 @@ def measure(run: Run, group: str, seed: int, **env_options: Any) -> dict[str, An
     """
     buffer = random_play(run.data, "pong", run.config.n_frames, seed, **env_options)
     truth, usable = targets(buffer)
-    every, half = (probes.split_by_episode(buffer.episodes(), seed, usable, stride) for stride in (1, STRIDE))
+    every, third = (probes.split_by_episode(buffer.episodes(), seed, usable, stride) for stride in (1, STRIDE))
     found: dict[str, probes.Probed] = {}
-    result: dict[str, Any] = {"n": [len(every.train), len(every.test)], "n_half": [len(half.train), len(half.test)]}
+    result: dict[str, Any] = {"n": [len(every.train), len(every.test)], "n_third": [len(third.train), len(third.test)]}
     if group == "raw":
-        probed = probes.probe_lagged_frames(buffer.frames, truth, half, list(LAGS.values()), buffer.begins())
-        found = dict(zip(LAGS, probed, strict=True))
+        probed = probes.probe_lagged_frames(buffer.frames, truth, third, list(LAGS.values()), buffer.begins())
+        found = {code: results[0] for code, results in zip(LAGS, probed, strict=True)}
     else:
         episodes = buffer.episode_frames()
         for code, features in _features(group, episodes, seed, result):
-            if not code.startswith("L") or group != "resu":
-                found[code] = probes.probe(features, truth, every)
-                continue
             found[code] = probes.probe(features, truth, every)
-            found[f"{code}, half"] = probes.probe(features, truth, half)
+            if group == "resu":
+                found[f"{code}, third"] = probes.probe(features, truth, third)
     result["r2"] = {code: probed.r2 for code, probed in found.items()}
     result["strength"] = {code: probed.strength for code, probed in found.items()}
     means = {code: round(float(np.mean(probed.r2)), 3) for code, probed in found.items()}

@@ -21,15 +21,15 @@ from pong_probes import GROUP_OF, GROUPS, ORIGINAL, TARGETS, collect_cells, of_t
 from stage_io import guard, parse_config, require_positive, start_run
 
 CODES = (
-    "raw(t)", "raw(t,t-1)", "raw, 8 frames", "raw, 11 frames", "L1, half", "L2, half", "L1", "L2",
+    "raw(t)", "raw(t,t-1)", "raw, 8 frames", "raw, 11 frames", "L1, third", "L2, third", "L1", "L2",
     "L1 random filters", "L2 random filters", "temporal PCA", "frame differences",
 )  # fmt: skip
 # Claims: code, what it is held against
 CONTRASTS = (
-    ("L1, half", "raw(t,t-1)"),
-    ("L2, half", "raw(t,t-1)"),
-    ("L1, half", "raw, 8 frames"),
-    ("L2, half", "raw, 11 frames"),
+    ("L1, third", "raw(t,t-1)"),
+    ("L2, third", "raw(t,t-1)"),
+    ("L1, third", "raw, 8 frames"),
+    ("L2, third", "raw, 11 frames"),
     ("L2", "L1"),
     ("L1", "L1 random filters"),
     ("L2", "L2 random filters"),

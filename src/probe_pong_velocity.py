@@ -22,12 +22,12 @@ TARGET = 0.95  # R2 of layer 2
 NAME = "ball velocity"
 CODES = (
     "raw(t)", "raw(t,t-1)", "raw, 8 frames", "raw, 11 frames", "frame differences", "temporal PCA",
-    "L1 random filters", "L2 random filters", "L1, half", "L2, half", "L1", "L2",
+    "L1 random filters", "L2 random filters", "L1, third", "L2, third", "L1", "L2",
 )  # fmt: skip
 CONTRASTS = (
-    ("L1, half", "raw(t,t-1)"),
-    ("L1, half", "raw, 8 frames"),
-    ("L2, half", "raw, 11 frames"),
+    ("L1, third", "raw(t,t-1)"),
+    ("L1, third", "raw, 8 frames"),
+    ("L2, third", "raw, 11 frames"),
     ("L2", "L1"),
     ("L1", "L1 random filters"),
     ("L2", "L2 random filters"),

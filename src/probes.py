@@ -18,7 +18,7 @@ from heads import CHUNK, Scaling
 
 SHARES = (0.7, 0.1, 0.2)  # of the episodes: to fit on, to choose the ridge on, to report
 STRENGTHS = tuple(10.0 ** np.arange(-6, 2))  # ridge as a fraction of the mean eigenvalue of the features' covariance
-RAW_STRENGTHS = tuple(10.0 ** np.arange(-2, 5))  # the same for raw pixels, which are many more than the samples
+RAW_STRENGTHS = (0.03, 0.3, 3.0, 30.0, 300.0)  # the same for raw pixels, which are many more than the samples
 
 
 @dataclass(frozen=True)
@@ -60,15 +60,18 @@ class Probed:
     strength: np.ndarray
 
 
-def probe(features: np.ndarray, targets: np.ndarray, split: Split) -> Probed:
+def probe(features: np.ndarray, targets: np.ndarray, split: Split, scale: bool = True) -> Probed:
     """Ridge regression of the targets on the standardised features.
 
     features  (N, D) float32 or uint8      targets  (N, Q) float64, finite at the samples of the split
+    scale     standardise the features on the training samples; without it they are only centred
     Returns   coefficients of determination on the test samples, each target with its own ridge strength
     Raises    ValueError if features and targets differ in length or a needed target is not finite.
     """
     _check(len(features), targets, split)
     scaling = Scaling.fit(features, split.train)
+    if not scale:
+        scaling = Scaling(scaling.mean, np.ones_like(scaling.factor))
     gram, cross = np.zeros((features.shape[1],) * 2), np.zeros((features.shape[1], targets.shape[1]))
     middle = targets[split.train].mean(axis=0)
     for i in range(0, len(split.train), CHUNK):
@@ -82,31 +85,32 @@ def probe(features: np.ndarray, targets: np.ndarray, split: Split) -> Probed:
         return np.concatenate([_standardised(features, b, scaling) @ weights for b in blocks]) + middle
 
     mean_eigenvalue = np.trace(gram) / len(gram)
-    weights = [
-        linalg.solve(gram + s * mean_eigenvalue * np.eye(len(gram)), cross, assume_a="pos").astype(np.float32)
-        for s in STRENGTHS
-    ]
-    validated = [
-        r2_score(targets[split.validation], predict(w, split.validation), multioutput="raw_values") for w in weights
-    ]
-    best = np.argmax(validated, axis=0)
-    chosen_weights = np.stack([weights[b][:, q] for q, b in enumerate(best)], axis=1)
-    r2 = r2_score(targets[split.test], predict(chosen_weights, split.test), multioutput="raw_values")
-    return Probed(np.atleast_1d(r2), np.array(STRENGTHS)[best])
+    predictions = []
+    for strength in STRENGTHS:
+        loaded = gram + strength * mean_eigenvalue * np.eye(len(gram))
+        weights = linalg.solve(loaded, cross, assume_a="pos", overwrite_a=True).astype(np.float32)
+        predictions.append((predict(weights, split.validation), predict(weights, split.test)))
+    return _chosen(targets, split, predictions, STRENGTHS)
 
 
 def probe_lagged_frames(
-    frames: np.ndarray, targets: np.ndarray, split: Split, n_lags: Sequence[int], begins: np.ndarray
-) -> list[Probed]:
+    frames: np.ndarray,
+    targets: np.ndarray,
+    split: Split,
+    n_lags: Sequence[int],
+    begins: np.ndarray,
+    extras: Sequence[np.ndarray | None] = (None,),
+) -> list[list[Probed]]:
     """`probe` on raw pixels of the newest n frames, for each n of `n_lags`, by the dual (kernel) form of ridge.
 
     frames    (N, H, W) uint8       begins  (N,) first index of each sample's episode: earlier frames repeat it
+    extras    further features (N, E) beside the pixels, taken as they are, or None: each in turn
+    Returns   [for each n: [for each of extras: Probed]]
     The kernel of n frames is the sum of those of each single lag, so that all n cost as much as the largest.
     """
     _check(len(frames), targets, split)
     flat = frames.reshape(len(frames), -1)
     scaling = Scaling.fit(flat, split.train)
-    middle = targets[split.train].mean(axis=0)
     others = np.concatenate([split.validation, split.test])
     n = len(split.train)
     kernel = np.zeros((n, n), np.float32)
@@ -118,26 +122,46 @@ def probe_lagged_frames(
         )
         kernel += train @ train.T
         across += rest @ train.T
-        if lag + 1 in n_lags:
-            found.append(_dual(kernel, across, targets, split, middle, flat.shape[1] * (lag + 1)))
+        if lag + 1 not in n_lags:
+            continue
+        results = []
+        for extra in extras:
+            if extra is None:
+                results.append(_dual(kernel, across, targets, split, flat.shape[1] * (lag + 1)))
+            else:
+                train, rest = extra[split.train], extra[others]
+                width = flat.shape[1] * (lag + 1) + extra.shape[1]
+                results.append(_dual(kernel + train @ train.T, across + rest @ train.T, targets, split, width))
+        found.append(results)
     return found
 
 
-def _dual(kernel, across, targets, split, middle, n_features) -> Probed:
+def _dual(kernel: np.ndarray, across: np.ndarray, targets: np.ndarray, split: Split, n_features: int) -> Probed:
+    """Ridge from the training samples' kernel (n, n) and that of validation and test samples with them (., n)."""
     n, n_validation = len(kernel), len(split.validation)
     mean_eigenvalue = np.trace(kernel) / n_features
+    middle = targets[split.train].mean(axis=0)
     centred = (targets[split.train] - middle).astype(np.float32)
     predictions = []
-    for s in RAW_STRENGTHS:
+    for strength in RAW_STRENGTHS:
         loaded = kernel.copy()
-        loaded[np.diag_indices(n)] += s * mean_eigenvalue
-        weights = linalg.solve(loaded, centred, assume_a="pos", overwrite_a=True)
-        predictions.append(across @ weights + middle)
-    validated = [r2_score(targets[split.validation], p[:n_validation], multioutput="raw_values") for p in predictions]
+        loaded[np.diag_indices(n)] += strength * mean_eigenvalue
+        factor = linalg.cho_factor(loaded, lower=True, overwrite_a=True, check_finite=False)
+        predictions.append(across @ linalg.cho_solve(factor, centred) + middle)
+    return _chosen(targets, split, [(p[:n_validation], p[n_validation:]) for p in predictions], RAW_STRENGTHS)
+
+
+def _chosen(
+    targets: np.ndarray, split: Split, predictions: list[tuple[np.ndarray, np.ndarray]], strengths: Sequence[float]
+) -> Probed:
+    """Each target's R2 on test samples at the strength that is best on validation samples.
+
+    predictions   for each strength: of the validation samples (., Q) and of the test samples (., Q)
+    """
+    validated = [r2_score(targets[split.validation], p, multioutput="raw_values") for p, _ in predictions]
     best = np.argmax(validated, axis=0)
-    chosen = np.stack([predictions[b][n_validation:, q] for q, b in enumerate(best)], axis=1)
-    r2 = r2_score(targets[split.test], chosen, multioutput="raw_values")
-    return Probed(np.atleast_1d(r2), np.array(RAW_STRENGTHS)[best])
+    tested = np.stack([predictions[b][1][:, q] for q, b in enumerate(best)], axis=1)
+    return Probed(r2_score(targets[split.test], tested, multioutput="raw_values"), np.array(strengths)[best])
 
 
 def _standardised(features: np.ndarray, chosen: np.ndarray, scaling: Scaling) -> np.ndarray:

@@ -25,6 +25,7 @@ STAGES = (
     "probe_deadleaves",
     "probe_pong",
     "probe_pong_velocity",
+    "probe_pong_action",
 )
 
 
