@@ -121,6 +121,56 @@ def dots_by_panel(
     return figure
 
 
+def filter_shapes(banks: Mapping[str, np.ndarray], games: Sequence[str], title: str) -> Figure:
+    """Filters of several games, one row per recipe, one column per game: every replication a thin line.
+
+    banks   recipe: (seeds, games, K, m), newest tap first; each filter is drawn divided by its largest tap
+    """
+    figure, axes = plt.subplots(
+        len(banks), len(games), figsize=(2.5 * len(games), 2.3 * len(banks) + 0.8), sharex=True, sharey=True,
+        layout="constrained", squeeze=False,
+    )  # fmt: skip
+    for row, (recipe, bank) in enumerate(banks.items()):
+        lags = -np.arange(bank.shape[-1])
+        for column, game in enumerate(games):
+            axis = axes[row, column]
+            for k in range(bank.shape[2]):
+                shapes = bank[:, column, k] / np.abs(bank[:, column, k]).max(axis=1, keepdims=True)
+                style = {"linewidth": 1.6 if k < 2 else 0.7, "linestyle": "-" if k < 2 else ":"}
+                for s, taps in enumerate(shapes):
+                    axis.plot(lags, taps, color=f"C{k}", alpha=0.6, label=f"filter {k}" if s == 0 else None, **style)
+            axis.axhline(0, color="grey", linewidth=0.6)
+            axis.set_title(f"{game} ({recipe})", fontsize=9)
+    axes[0, -1].legend(fontsize=7)
+    figure.supxlabel("lag [agent steps, 1/15 s]", fontsize=9)
+    figure.supylabel("tap / largest tap", fontsize=9)
+    figure.suptitle(title + "; one line per seed", fontsize=10)
+    return figure
+
+
+def stream_curves(curves: Mapping[str, tuple[Sequence[int], np.ndarray]], title: str) -> Figure:
+    """|cosine| with the native filters against frames streamed.
+
+    curves   panel: frames (n,), values (seeds, n, K)
+    """
+    figure, axes = plt.subplots(
+        1, len(curves), figsize=(3.2 * len(curves), 3.4), sharey=True, layout="constrained", squeeze=False
+    )
+    for axis, (name, (frames, values)) in zip(axes[0], curves.items(), strict=True):
+        for k in range(values.shape[2]):
+            axis.plot(frames, values[:, :, k].T, color=f"C{k}", linewidth=0.6, alpha=0.5)
+            axis.plot(frames, values[:, :, k].mean(axis=0), color=f"C{k}", linewidth=2, label=f"filter {k}")
+        axis.set_xscale("symlog", linthresh=frames[1])
+        axis.set_title(name, fontsize=9)
+        axis.grid(alpha=0.3)
+        axis.tick_params(labelsize=8)
+    axes[0, 0].set_ylabel("|cosine| with the native filter")
+    axes[0, 0].legend(fontsize=8)
+    figure.supxlabel("frames streamed; thin: seeds, thick: their mean", fontsize=9)
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
 def gameplay_image(screen: np.ndarray, maps: np.ndarray, full_scale: np.ndarray, lines: Sequence[str]) -> np.ndarray:
     """One frame of a GIF: the game on the left, the ON/OFF maps of the code on the right, text below.
 

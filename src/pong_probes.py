@@ -72,9 +72,9 @@ def measure(run: Run, group: str, seed: int, **env_options: Any) -> dict[str, An
             found[code] = probes.probe(features, truth, every)
             if group == "resu":
                 found[f"{code}, third"] = probes.probe(features, truth, third)
-    result["r2"] = {code: probed.r2 for code, probed in found.items()}
+    result["r2"] = {code: probed.score for code, probed in found.items()}
     result["strength"] = {code: probed.strength for code, probed in found.items()}
-    means = {code: round(float(np.mean(probed.r2)), 3) for code, probed in found.items()}
+    means = {code: round(float(np.mean(probed.score)), 3) for code, probed in found.items()}
     run.log(f"seed {seed}, {group}: mean R2 {means}")
     return result
 

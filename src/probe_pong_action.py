@@ -112,7 +112,7 @@ def measure(run: Run, group: str, seed: int) -> dict[str, Any]:
             found.append(probes.probe(np.concatenate(both), truth, split))
             result[f"share, {code}"] = encoder.action_share_
             result[f"correlations, {code}"] = encoder.correlations_
-    result["r2"] = {code: probed.r2 for code, probed in zip(GROUPS[group], found, strict=True)}
+    result["r2"] = {code: probed.score for code, probed in zip(GROUPS[group], found, strict=True)}
     run.log(f"seed {seed}, {group}: { {code: np.round(r2, 3).tolist() for code, r2 in result['r2'].items()} }")
     return result
 

@@ -7,15 +7,16 @@ episodes and the figure that counts comes from test episodes, which nothing has 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import linalg
-from sklearn.metrics import r2_score
+from sklearn.metrics import r2_score, roc_auc_score
 
 from heads import CHUNK, Scaling
 
+Metric = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (truth (n, Q), prediction (n, Q)) -> (Q,), larger is better
 SHARES = (0.7, 0.1, 0.2)  # of the episodes: to fit on, to choose the ridge on, to report
 STRENGTHS = tuple(10.0 ** np.arange(-6, 2))  # ridge as a fraction of the mean eigenvalue of the features' covariance
 RAW_STRENGTHS = (0.03, 0.3, 3.0, 30.0, 300.0)  # the same for raw pixels, which are many more than the samples
@@ -54,18 +55,34 @@ def split_by_episode(episodes: Sequence[slice], seed: int, usable: np.ndarray, s
 
 @dataclass(frozen=True)
 class Probed:
-    """What a probe found. r2 (Q,) on the test samples; strength: the ridge that was chosen for each target (Q,)."""
+    """What a probe found: score (Q,) on the test samples; strength (Q,): the ridge that was chosen for each target."""
 
-    r2: np.ndarray
+    score: np.ndarray
     strength: np.ndarray
 
 
-def probe(features: np.ndarray, targets: np.ndarray, split: Split, scale: bool = True) -> Probed:
+def r2(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """Coefficient of determination of each column: (n, Q), (n, Q) -> (Q,)."""
+    return np.atleast_1d(r2_score(truth, prediction, multioutput="raw_values"))
+
+
+def auc(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """Area under the receiver operating characteristic of each column; truth holds 0 and 1.
+
+    Raises   ValueError if a column of the truth holds one class alone.
+    """
+    columns = range(truth.shape[1])
+    if any(len(np.unique(truth[:, q])) < 2 for q in columns):
+        raise ValueError("only one class is left in these episodes: collect more of them")
+    return np.array([roc_auc_score(truth[:, q], prediction[:, q]) for q in columns])
+
+
+def probe(features: np.ndarray, targets: np.ndarray, split: Split, scale: bool = True, metric: Metric = r2) -> Probed:
     """Ridge regression of the targets on the standardised features.
 
     features  (N, D) float32 or uint8      targets  (N, Q) float64, finite at the samples of the split
     scale     standardise the features on the training samples; without it they are only centred
-    Returns   coefficients of determination on the test samples, each target with its own ridge strength
+    metric    what is reported, and what the ridge strength of each target is chosen by: `r2` or `auc`
     Raises    ValueError if features and targets differ in length or a needed target is not finite.
     """
     _check(len(features), targets, split)
@@ -90,7 +107,7 @@ def probe(features: np.ndarray, targets: np.ndarray, split: Split, scale: bool =
         loaded = gram + strength * mean_eigenvalue * np.eye(len(gram))
         weights = linalg.solve(loaded, cross, assume_a="pos", overwrite_a=True).astype(np.float32)
         predictions.append((predict(weights, split.validation), predict(weights, split.test)))
-    return _chosen(targets, split, predictions, STRENGTHS)
+    return _chosen(targets, split, predictions, STRENGTHS, metric)
 
 
 def probe_lagged_frames(
@@ -100,6 +117,7 @@ def probe_lagged_frames(
     n_lags: Sequence[int],
     begins: np.ndarray,
     extras: Sequence[np.ndarray | None] = (None,),
+    metric: Metric = r2,
 ) -> list[list[Probed]]:
     """`probe` on raw pixels of the newest n frames, for each n of `n_lags`, by the dual (kernel) form of ridge.
 
@@ -127,16 +145,18 @@ def probe_lagged_frames(
         results = []
         for extra in extras:
             if extra is None:
-                results.append(_dual(kernel, across, targets, split, flat.shape[1] * (lag + 1)))
+                results.append(_dual(kernel, across, targets, split, flat.shape[1] * (lag + 1), metric))
             else:
                 train, rest = extra[split.train], extra[others]
                 width = flat.shape[1] * (lag + 1) + extra.shape[1]
-                results.append(_dual(kernel + train @ train.T, across + rest @ train.T, targets, split, width))
+                results.append(_dual(kernel + train @ train.T, across + rest @ train.T, targets, split, width, metric))
         found.append(results)
     return found
 
 
-def _dual(kernel: np.ndarray, across: np.ndarray, targets: np.ndarray, split: Split, n_features: int) -> Probed:
+def _dual(
+    kernel: np.ndarray, across: np.ndarray, targets: np.ndarray, split: Split, n_features: int, metric: Metric
+) -> Probed:
     """Ridge from the training samples' kernel (n, n) and that of validation and test samples with them (., n)."""
     n, n_validation = len(kernel), len(split.validation)
     mean_eigenvalue = np.trace(kernel) / n_features
@@ -148,20 +168,23 @@ def _dual(kernel: np.ndarray, across: np.ndarray, targets: np.ndarray, split: Sp
         loaded[np.diag_indices(n)] += strength * mean_eigenvalue
         factor = linalg.cho_factor(loaded, lower=True, overwrite_a=True, check_finite=False)
         predictions.append(across @ linalg.cho_solve(factor, centred) + middle)
-    return _chosen(targets, split, [(p[:n_validation], p[n_validation:]) for p in predictions], RAW_STRENGTHS)
+    return _chosen(targets, split, [(p[:n_validation], p[n_validation:]) for p in predictions], RAW_STRENGTHS, metric)
 
 
 def _chosen(
-    targets: np.ndarray, split: Split, predictions: list[tuple[np.ndarray, np.ndarray]], strengths: Sequence[float]
+    targets: np.ndarray,
+    split: Split,
+    predictions: list[tuple[np.ndarray, np.ndarray]],
+    strengths: Sequence[float],
+    metric: Metric,
 ) -> Probed:
-    """Each target's R2 on test samples at the strength that is best on validation samples.
+    """Each target's score on test samples at the strength that is best on validation samples.
 
     predictions   for each strength: of the validation samples (., Q) and of the test samples (., Q)
     """
-    validated = [r2_score(targets[split.validation], p, multioutput="raw_values") for p, _ in predictions]
-    best = np.argmax(validated, axis=0)
+    best = np.argmax([metric(targets[split.validation], p) for p, _ in predictions], axis=0)
     tested = np.stack([predictions[b][1][:, q] for q, b in enumerate(best)], axis=1)
-    return Probed(r2_score(targets[split.test], tested, multioutput="raw_values"), np.array(strengths)[best])
+    return Probed(metric(targets[split.test], tested), np.array(strengths)[best])
 
 
 def _standardised(features: np.ndarray, chosen: np.ndarray, scaling: Scaling) -> np.ndarray:

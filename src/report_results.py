@@ -70,8 +70,9 @@ def section(results: Path, name: str, heading: str, question: str) -> str:
     if not path.is_file():
         return f"## {heading}\n\n{question}\n\n**Missing**: `{path.name}` has not been computed.\n"
     document = array_files.read_json(path, f"delete {path.name} and run its stage again")
-    figure = f"\n![{heading}](results/{name}.png)\n" if (results / f"{name}.png").is_file() else ""
-    return f"## {heading}\n\n{question}\n\n{tables(document)}\n{figure}\n{origin(document)}\n"
+    drawn = sorted([*results.glob(f"{name}.png"), *results.glob(f"{name}__*.png")], key=lambda path: path.stem)
+    figures = "".join(f"\n![{heading}](results/{path.name})\n" for path in drawn)
+    return f"## {heading}\n\n{question}\n\n{tables(document)}\n{figures}\n{origin(document)}\n"
 
 
 def results_page(results: Path) -> str:

@@ -201,7 +201,8 @@ class Run:
         """Write <stage>.json, .npz and .png and print the tables.
 
         rows, verdicts   what the tables show; verdicts hold claim, estimate, verdict
-        figure           a matplotlib Figure           arrays   named arrays for the .npz
+        figure           a matplotlib Figure, or several by the suffix of their file ("" and "__name")
+        arrays           named arrays for the .npz
         """
         document = {
             "stage": self.stage,
@@ -214,8 +215,11 @@ class Run:
         }
         if arrays:
             array_files.write_npz(self.path(".npz"), compress=True, **arrays)
-        if figure is not None:
-            array_files.write_atomically(self.path(".png"), lambda file: figure.savefig(file, format="png", dpi=120))
+        for suffix, drawn in (figure if isinstance(figure, dict) else {"": figure}).items():
+            if drawn is not None:
+                array_files.write_atomically(
+                    self.path(f"{suffix}.png"), lambda file, drawn=drawn: drawn.savefig(file, format="png", dpi=120)
+                )
         array_files.write_json(self.path(".json"), document)
         self.log("\n" + markdown_table(rows))
         if verdicts:

@@ -1,0 +1,142 @@
+"""Are layer-1 filters the same in every game? The measurements behind the stress stage: one function per cell.
+
+K = 4 filters of m = 8 taps, newest first; T steps.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from enduro_expert import EnduroExpert
+
+import controls
+import probes
+from atari_env import GAMES
+from filter_shapes import cosine
+from resu_conv import ReSUEncoder
+from resu_core import canonical_directions
+from resu_streaming import StreamingReSU
+from rollouts import Buffer, load_or_collect, random_play
+
+# How moments become filters: ours, and one that gives the original's top correlations in Pong, Breakout and Enduro.
+RECIPES = {"centred": (True, 1e-6), "uncentred": (False, 5e-3)}  # centre pixels?, relative ridge
+SOURCE, TARGETS = "pong", ("asteroids", "enduro")
+WITHIN = 8  # steps within which a reward counts
+STRIDE = 4  # of the samples on which codes are compared with raw pixels
+CODES = (
+    "raw(t,t-1)", "random filters", "frame differences", "temporal PCA", "Pong", "Breakout", "Space Invaders",
+    "streamed, adding", "streamed, forgetting", "native",
+)  # fmt: skip
+
+
+def fit_all(folder: Path, n_frames: int, seed: int) -> dict[str, Any]:
+    """Filters and correlations of every game under random play: {recipe: {game: {"filters", "correlations"}}}."""
+    found: dict[str, Any] = {recipe: {} for recipe in RECIPES}
+    for game in GAMES:
+        moments = ReSUEncoder().fit(random_play(folder, game, n_frames, seed).episode_frames()).moments_
+        for recipe, (center, ridge) in RECIPES.items():
+            moments.center = center
+            directions = canonical_directions(moments, 4, ridge)
+            found[recipe][game] = {"filters": directions.filters, "correlations": directions.correlations}
+    return found
+
+
+def stream(
+    folder: Path, target: str, n_frames: int, seed: int, chunk: int, alpha: float
+) -> tuple[list[dict[str, Any]], ReSUEncoder]:
+    """Stream a game under random play, chunk by chunk, through an encoder that was fitted on SOURCE.
+
+    Returns   after 0, 1, 2, 4, ... chunks and all of them: frames streamed, |cosine| of each filter with the target's
+              own, and the same as correlation of responses on the target; and the encoder at the end
+    """
+    start = ReSUEncoder().fit(random_play(folder, SOURCE, n_frames, seed).episode_frames())
+    buffer = random_play(folder, target, n_frames, seed)
+    native = ReSUEncoder().fit(buffer.episode_frames())
+    covariance = native.moments_.C_pp
+    streaming = StreamingReSU.from_encoder(start, alpha)
+    points = []
+
+    def note(n_chunks: int) -> ReSUEncoder:
+        encoder = streaming.refit() if n_chunks else start
+        pairs = list(zip(encoder.filters_, native.filters_, strict=True))
+        points.append(
+            {
+                "frames": min(n_chunks * chunk, len(buffer)),
+                "cosine": [cosine(a, b) for a, b in pairs],
+                "response": [cosine(a, b, covariance) for a, b in pairs],
+            }
+        )
+        return encoder
+
+    encoder = note(0)
+    n_chunks = -(-len(buffer) // chunk)
+    starts = set(buffer.starts.tolist())
+    for i in range(n_chunks):
+        # A chunk is cut where a game begins, and its parts count as one chunk of the forgetting clock.
+        edges = [i * chunk, *sorted(s for s in starts if i * chunk < s < (i + 1) * chunk)]
+        parts = zip(edges, [*edges[1:], min((i + 1) * chunk, len(buffer))], strict=True)
+        streaming.moments.decay(alpha)
+        for begin, end in parts:
+            frames = buffer.frames[begin:end]
+            streaming.moments.update(frames.reshape(len(frames), -1), new_episode=begin in starts)
+        if i + 1 == n_chunks or (i + 1) & i == 0:
+            encoder = note(i + 1)
+    return points, encoder
+
+
+def reward_probe(folder: Path, game: str, n_frames: int, seed: int, chunk: int) -> dict[str, Any]:
+    """AUC of linear probes of "a reward within the next WITHIN steps", for every code.
+
+    Asteroids is played at random, Enduro by its expert (random play is never rewarded). Filters of other games come
+    from random play and are applied about this game's own pixel means.
+    Returns   {"auc": {code: on every STRIDE-th step}, "auc_all": {code: on every step}, "base_rate", "n"}
+    """
+    buffer = load(folder, game, n_frames, seed)
+    label = np.zeros(len(buffer))
+    for k in range(WITHIN):
+        label = np.maximum(label, np.nan_to_num(buffer.shifted(buffer.rewards, k)) > 0)
+    truth = label[:, None].astype(np.float64)
+    usable = np.ones(len(buffer), bool)
+    some, every = (probes.split_by_episode(buffer.episodes(), seed, usable, stride) for stride in (STRIDE, 1))
+    raw = probes.probe_lagged_frames(buffer.frames, truth, some, (2,), buffer.begins(), metric=probes.auc)[0][0]
+    result: dict[str, Any] = {
+        "auc": {"raw(t,t-1)": float(raw.score[0])},
+        "auc_all": {},
+        "base_rate": float(label.mean()),
+        "n": [len(some.train), len(every.train), len(every.test)],
+    }
+    episodes = buffer.episode_frames()
+    native = ReSUEncoder().fit(episodes)
+
+    def borrowed(filters: np.ndarray) -> ReSUEncoder:
+        return ReSUEncoder().with_filters(filters, native.mean_)
+
+    def filters_of(name: str) -> np.ndarray:
+        return ReSUEncoder().fit(random_play(folder, name, n_frames, seed).episode_frames()).filters_
+
+    makers = {
+        "random filters": lambda: controls.random_filters(native, seed),
+        "frame differences": lambda: controls.frame_differences(native),
+        "temporal PCA": lambda: controls.temporal_pca(native),
+        "Pong": lambda: borrowed(filters_of("pong")),
+        "Breakout": lambda: borrowed(filters_of("breakout")),
+        "Space Invaders": lambda: borrowed(filters_of("space_invaders")),
+        "streamed, adding": lambda: borrowed(stream(folder, game, n_frames, seed, chunk, 1.0)[1].filters_),
+        "streamed, forgetting": lambda: borrowed(stream(folder, game, n_frames, seed, chunk, 0.9)[1].filters_),
+        "native": lambda: native,
+    }
+    for code, make in makers.items():
+        encoder = make()
+        features = np.concatenate([encoder.encode(frames) for frames in episodes])
+        result["auc"][code] = float(probes.probe(features, truth, some, metric=probes.auc).score[0])
+        result["auc_all"][code] = float(probes.probe(features, truth, every, metric=probes.auc).score[0])
+    return result
+
+
+def load(folder: Path, game: str, n_frames: int, seed: int) -> Buffer:
+    """The frames that a game's rewards are probed on: Enduro's expert, random play elsewhere."""
+    if game == "enduro":
+        return load_or_collect(folder, "enduro_expert", EnduroExpert, n_frames, seed, game)
+    return random_play(folder, game, n_frames, seed)
