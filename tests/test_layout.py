@@ -16,7 +16,7 @@ FLOORS = [
     {"resu_core"},
     {"resu_conv", "atari_env", "heads", "figures"},
     {"resu_streaming", "pong_labels", "rollouts"},
-    {"pong_expert", "cloning"},
+    {"pong_expert", "enduro_expert", "cloning"},
 ]
 FLOOR_OF = {name: i for i, names in enumerate(FLOORS) for name in names}
 STAGE = re.compile(r"(collect|eval|probe|bc|dqn|ppo|depth|transfer|record|bench|report|demo|fit)_\w+$")
