@@ -30,6 +30,7 @@ STAGES = (
     ("probe_pong_newest", "Stage 2 without the maximum over two frames", "Does the observation explain the paddle?"),
     ("probe_pong_velocity", "Stage 2: the ball's velocity", "With fair baselines and controls."),
     ("probe_pong_action", "Stage 3: actions in layer 1's past", "Is an injected scalar of any use?"),
+    ("asteroids_enduro_stress", "Stage 11: filters of five games", "Is only the derivative universal?"),
     ("bc_pong", "Stage 4a: imitating the reactive expert", "Do the features suffice for control?"),
     ("bc_pong_winning", "Stage 4a: imitating the winning expert", "Does the clone of a winner win?"),
 )

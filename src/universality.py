@@ -24,6 +24,7 @@ from rollouts import Buffer, load_or_collect, random_play
 RECIPES = {"centred": (True, 1e-6), "uncentred": (False, 5e-3)}  # centre pixels?, relative ridge
 SOURCE, TARGETS = "pong", ("asteroids", "enduro")
 WITHIN = 8  # steps within which a reward counts
+ENDURO_STEPS = 4_000  # the expert's games are cut here, into the second day: whole ones last 27,000 and were too few
 STRIDE = 4  # of the samples on which codes are compared with raw pixels
 CODES = (
     "raw(t,t-1)", "random filters", "frame differences", "temporal PCA", "Pong", "Breakout", "Space Invaders",
@@ -138,5 +139,6 @@ def reward_probe(folder: Path, game: str, n_frames: int, seed: int, chunk: int) 
 def load(folder: Path, game: str, n_frames: int, seed: int) -> Buffer:
     """The frames that a game's rewards are probed on: Enduro's expert, random play elsewhere."""
     if game == "enduro":
-        return load_or_collect(folder, "enduro_expert", EnduroExpert, n_frames, seed, game)
+        name = f"enduro_expert_max_steps{ENDURO_STEPS}"
+        return load_or_collect(folder, name, EnduroExpert, n_frames, seed, game, max_steps=ENDURO_STEPS)
     return random_play(folder, game, n_frames, seed)

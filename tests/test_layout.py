@@ -11,7 +11,7 @@ import pytest
 SRC = Path(__file__).resolve().parent.parent / "src"
 ROOT = SRC.parent
 FLOORS = [
-    {"array_files", "stats_ci", "resu_kernels", "patch_moments"},
+    {"array_files", "stats_ci", "resu_kernels", "patch_moments", "filter_shapes"},
     {"stage_io", "lag_moments", "patch_kernels"},
     {"resu_core", "dead_leaves"},
     {"patch_layers"},
@@ -28,10 +28,13 @@ FLOORS = [
         "probes",
         "controls",
     },
-    {"pong_expert", "cloning", "pong_probes"},
+    {"pong_expert", "enduro_expert", "cloning", "pong_probes"},
+    {"universality"},
 ]
 FLOOR_OF = {name: i for i, names in enumerate(FLOORS) for name in names}
-STAGE = re.compile(r"(collect|eval|probe|bc|dqn|ppo|depth|transfer|record|bench|report|demo|fit)_\w+$")
+STAGE = re.compile(
+    r"(collect|eval|probe|bc|dqn|ppo|depth|transfer|record|bench|report|demo|fit)_\w+$|asteroids_enduro_stress$"
+)
 ONLY_HOME = {
     "matplotlib": {"figures"},
     "gymnasium": {"atari_env"},

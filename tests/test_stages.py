@@ -26,6 +26,7 @@ STAGES = (
     "probe_pong",
     "probe_pong_velocity",
     "probe_pong_action",
+    "asteroids_enduro_stress",
 )
 
 
@@ -61,6 +62,7 @@ def test_every_stage_is_listed_here():
         "record_",
         "bench_",
         "demo_",
+        "asteroids_",
     )
     assert {path.stem for path in SRC.glob("*.py") if path.stem.startswith(prefixes)} == set(STAGES)
 
