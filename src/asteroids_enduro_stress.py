@@ -43,10 +43,11 @@ class Config:
     seeds: int = 5  # replications: own frames, own fit, own probe
     n_frames: int = 60_000  # per seed and game [agent steps]
     chunk: int = 1_000  # frames per update of a stream
+    enduro_steps: int = 4_000  # the Enduro expert's games are cut here, on the second day: whole ones are too few
     smoke: bool = False  # seconds, proves nothing
 
 
-SMOKE = {"seeds": 2, "n_frames": 6000}
+SMOKE = {"seeds": 2, "n_frames": 4000, "enduro_steps": 800}
 
 
 def estimate(values: Any) -> stats_ci.Estimate:
@@ -62,7 +63,7 @@ def verdict(claim: str, found: stats_ci.Estimate, word: str = "") -> dict[str, s
 def main(argv: list[str] | None = None) -> None:
     """All cells, then the tables, the verdicts and the figures."""
     config = parse_config(Config, argv, SMOKE)
-    require_positive(config, "seeds", "n_frames", "chunk")
+    require_positive(config, "seeds", "n_frames", "chunk", "enduro_steps")
     run = start_run(__file__, config)
     c = run.config
     seeds, size = range(c.seeds), {"n_frames": c.n_frames}
@@ -83,8 +84,9 @@ def main(argv: list[str] | None = None) -> None:
     }  # fmt: skip
     rewards = {
         game: [
-            run.cell(lambda game=game, seed=seed: reward_probe(run.data, game, c.n_frames, seed, c.chunk),
-                     part="reward", game=game, seed=seed, chunk=c.chunk, **size)
+            run.cell(lambda game=game, seed=seed: reward_probe(
+                run.data, game, c.n_frames, seed, c.chunk, c.enduro_steps),
+                     part="reward", game=game, seed=seed, chunk=c.chunk, enduro_steps=c.enduro_steps, **size)
             for seed in seeds
         ]
         for game in TARGETS

@@ -64,8 +64,9 @@ def measure(run: Run, group: str, seed: int, **env_options: Any) -> dict[str, An
     found: dict[str, probes.Probed] = {}
     result: dict[str, Any] = {"n": [len(every.train), len(every.test)], "n_third": [len(third.train), len(third.test)]}
     if group == "raw":
-        probed = probes.probe_lagged_frames(buffer.frames, truth, third, list(LAGS.values()), buffer.begins())
-        found = {code: results[0] for code, results in zip(LAGS, probed, strict=True)}
+        lags = LAGS if not env_options else {code: LAGS[code] for code in ORIGINAL[:2]}
+        probed = probes.probe_lagged_frames(buffer.frames, truth, third, list(lags.values()), buffer.begins())
+        found = {code: results[0] for code, results in zip(lags, probed, strict=True)}
     else:
         episodes = buffer.episode_frames()
         for code, features in _features(group, episodes, seed, result):

@@ -17,7 +17,7 @@ import numpy as np
 
 import figures
 import stats_ci
-from pong_probes import GROUP_OF, GROUPS, ORIGINAL, TARGETS, collect_cells, of_target
+from pong_probes import GROUPS, ORIGINAL, TARGETS, collect_cells, of_target
 from stage_io import guard, parse_config, require_positive, start_run
 
 CODES = (
@@ -57,11 +57,11 @@ def main(argv: list[str] | None = None) -> None:
     require_positive(config, "seeds", "n_frames")
     run = start_run(__file__, config, "" if config.max_over == 2 else "_newest")
     c = run.config
-    # The variant settles what the observation costs: ReSU and two raw frames tell.
+    # The variant settles what the observation costs: ReSU and at most two raw frames tell.
     groups = tuple(GROUPS) if c.max_over == 2 else ("raw", "resu")
     options: dict[str, Any] = {} if c.max_over == 2 else {"max_over": c.max_over}
     found = collect_cells(run, groups, **options)
-    codes = [code for code in CODES if GROUP_OF[code] in groups]
+    codes = [code for code in CODES if code in found]
 
     def estimate(values: np.ndarray) -> stats_ci.Estimate:
         return stats_ci.estimate(values, np.random.default_rng(0))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import linalg
+from scipy.linalg import blas
 from sklearn.metrics import r2_score, roc_auc_score
 
 from heads import CHUNK, Scaling
@@ -130,44 +131,60 @@ def probe_lagged_frames(
     flat = frames.reshape(len(frames), -1)
     scaling = Scaling.fit(flat, split.train)
     others = np.concatenate([split.validation, split.test])
-    n = len(split.train)
-    kernel = np.zeros((n, n), np.float32)
-    across = np.zeros((len(others), n), np.float32)
+    n, n_others, n_pixels = len(split.train), len(others), flat.shape[1]
+    # BLAS adds to these in place, in its own (Fortran) order: fresh memory for every lag would cost as much again.
+    kernel = np.zeros((n, n), np.float32, order="F")  # its lower half
+    across = np.zeros((n, n_others), np.float32, order="F")
+    train, rest = np.empty((n, n_pixels), np.float32), np.empty((n_others, n_pixels), np.float32)
+    scratch = np.empty_like(kernel)
     found = []
     for lag in range(max(n_lags)):
-        train, rest = (
-            _standardised(flat, np.maximum(index - lag, begins[index]), scaling) for index in (split.train, others)
-        )
-        kernel += train @ train.T
-        across += rest @ train.T
+        for out, index in ((train, split.train), (rest, others)):
+            for i in range(0, len(index), CHUNK):
+                part = index[i : i + CHUNK]
+                out[i : i + CHUNK] = _standardised(flat, np.maximum(part - lag, begins[part]), scaling)
+        _add_products(kernel, across, train, rest)
         if lag + 1 not in n_lags:
             continue
         results = []
         for extra in extras:
             if extra is None:
-                results.append(_dual(kernel, across, targets, split, flat.shape[1] * (lag + 1), metric))
-            else:
-                train, rest = extra[split.train], extra[others]
-                width = flat.shape[1] * (lag + 1) + extra.shape[1]
-                results.append(_dual(kernel + train @ train.T, across + rest @ train.T, targets, split, width, metric))
+                results.append(_dual(kernel, across, scratch, targets, split, n_pixels * (lag + 1), metric))
+                continue
+            sums = kernel.copy(order="F"), across.copy(order="F")
+            _add_products(*sums, np.ascontiguousarray(extra[split.train]), np.ascontiguousarray(extra[others]))
+            width = n_pixels * (lag + 1) + extra.shape[1]
+            results.append(_dual(*sums, scratch, targets, split, width, metric))
         found.append(results)
     return found
 
 
+def _add_products(kernel: np.ndarray, across: np.ndarray, train: np.ndarray, rest: np.ndarray) -> None:
+    """kernel += train train' (lower half), across += train rest', in place; float32, row-major features."""
+    blas.ssyrk(1.0, train.T, beta=1.0, c=kernel, trans=1, lower=1, overwrite_c=1)
+    blas.sgemm(1.0, train.T, rest.T, beta=1.0, c=across, trans_a=1, overwrite_c=1)
+
+
 def _dual(
-    kernel: np.ndarray, across: np.ndarray, targets: np.ndarray, split: Split, n_features: int, metric: Metric
+    kernel: np.ndarray,
+    across: np.ndarray,
+    scratch: np.ndarray,
+    targets: np.ndarray,
+    split: Split,
+    n_features: int,
+    metric: Metric,
 ) -> Probed:
-    """Ridge from the training samples' kernel (n, n) and that of validation and test samples with them (., n)."""
+    """Ridge from the kernel of the training samples (n, n), lower half, and of those with the others (n, .)."""
     n, n_validation = len(kernel), len(split.validation)
     mean_eigenvalue = np.trace(kernel) / n_features
     middle = targets[split.train].mean(axis=0)
     centred = (targets[split.train] - middle).astype(np.float32)
     predictions = []
     for strength in RAW_STRENGTHS:
-        loaded = kernel.copy()
-        loaded[np.diag_indices(n)] += strength * mean_eigenvalue
-        factor = linalg.cho_factor(loaded, lower=True, overwrite_a=True, check_finite=False)
-        predictions.append(across @ linalg.cho_solve(factor, centred) + middle)
+        scratch[:] = kernel
+        scratch[np.diag_indices(n)] += strength * mean_eigenvalue
+        factor = linalg.cho_factor(scratch, lower=True, overwrite_a=True, check_finite=False)
+        predictions.append(across.T @ linalg.cho_solve(factor, centred, check_finite=False) + middle)
     return _chosen(targets, split, [(p[:n_validation], p[n_validation:]) for p in predictions], RAW_STRENGTHS, metric)
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from enduro_expert import EnduroExpert
 
 import controls
 import probes
 from atari_env import GAMES
+from enduro_expert import EnduroExpert
 from filter_shapes import cosine
 from resu_conv import ReSUEncoder
 from resu_core import canonical_directions
@@ -24,7 +24,6 @@ from rollouts import Buffer, load_or_collect, random_play
 RECIPES = {"centred": (True, 1e-6), "uncentred": (False, 5e-3)}  # centre pixels?, relative ridge
 SOURCE, TARGETS = "pong", ("asteroids", "enduro")
 WITHIN = 8  # steps within which a reward counts
-ENDURO_STEPS = 4_000  # the expert's games are cut here, into the second day: whole ones last 27,000 and were too few
 STRIDE = 4  # of the samples on which codes are compared with raw pixels
 CODES = (
     "raw(t,t-1)", "random filters", "frame differences", "temporal PCA", "Pong", "Breakout", "Space Invaders",
@@ -87,14 +86,14 @@ def stream(
     return points, encoder
 
 
-def reward_probe(folder: Path, game: str, n_frames: int, seed: int, chunk: int) -> dict[str, Any]:
+def reward_probe(folder: Path, game: str, n_frames: int, seed: int, chunk: int, enduro_steps: int) -> dict[str, Any]:
     """AUC of linear probes of "a reward within the next WITHIN steps", for every code.
 
     Asteroids is played at random, Enduro by its expert (random play is never rewarded). Filters of other games come
     from random play and are applied about this game's own pixel means.
     Returns   {"auc": {code: on every STRIDE-th step}, "auc_all": {code: on every step}, "base_rate", "n"}
     """
-    buffer = load(folder, game, n_frames, seed)
+    buffer = load(folder, game, n_frames, seed, enduro_steps)
     label = np.zeros(len(buffer))
     for k in range(WITHIN):
         label = np.maximum(label, np.nan_to_num(buffer.shifted(buffer.rewards, k)) > 0)
@@ -136,9 +135,9 @@ def reward_probe(folder: Path, game: str, n_frames: int, seed: int, chunk: int) 
     return result
 
 
-def load(folder: Path, game: str, n_frames: int, seed: int) -> Buffer:
-    """The frames that a game's rewards are probed on: Enduro's expert, random play elsewhere."""
+def load(folder: Path, game: str, n_frames: int, seed: int, enduro_steps: int) -> Buffer:
+    """The frames that a game's rewards are probed on: Enduro's expert in cut games, else random play."""
     if game == "enduro":
-        name = f"enduro_expert_max_steps{ENDURO_STEPS}"
-        return load_or_collect(folder, name, EnduroExpert, n_frames, seed, game, max_steps=ENDURO_STEPS)
+        name = f"enduro_expert_max_steps{enduro_steps}"
+        return load_or_collect(folder, name, EnduroExpert, n_frames, seed, game, max_steps=enduro_steps)
     return random_play(folder, game, n_frames, seed)
