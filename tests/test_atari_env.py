@@ -1,6 +1,7 @@
 """The environment against Gymnasium's own wrappers, bit for bit, and its refusals."""
 
 import ale_py
+import cv2
 import gymnasium
 import numpy as np
 import pytest
@@ -60,6 +61,20 @@ def test_a_game_is_truncated_at_the_step_limit():
     env.reset(seed=0)
     ends = [env.step(0)[2:4] for _ in range(5)]
     assert ends == [(False, False)] * 4 + [(False, True)]
+
+
+def test_the_newest_frame_alone_can_be_observed():
+    """Asteroids draws its rocks and its ship in alternate frames: the maximum over two shows both."""
+    both, newest = AtariEnv("asteroids"), AtariEnv("asteroids", max_over=1)
+    lit = []
+    for env in (both, newest):
+        env.reset(seed=7)
+        lit.append([np.count_nonzero(env.step(i % 5)[0]) for i in range(60)])
+    assert np.all(np.array(lit[1]) <= lit[0]) and np.sum(lit[1]) < 0.7 * np.sum(lit[0])
+    expected = cv2.resize(newest._ale.getScreenGrayscale(), (84, 84), interpolation=cv2.INTER_AREA)
+    assert np.array_equal(newest._observation(), expected)
+    with pytest.raises(ValueError, match="max_over must be 1 or 2, not 3"):
+        AtariEnv("pong", max_over=3)
 
 
 def test_bad_options_are_refused_in_one_sentence():

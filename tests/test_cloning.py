@@ -6,7 +6,7 @@ import pytest
 import cloning
 from atari_env import AtariEnv
 from cloning import Clone, Lessons, class_indices, split_by_game
-from controls import RawPixels, random_filters, temporal_pca
+from controls import RawPixels, frame_differences, random_filters, random_upper, temporal_pca
 from heads import DenseHead
 from resu_conv import ReSUEncoder
 from rollouts import Buffer, RandomPolicy, collect
@@ -36,13 +36,28 @@ def test_codes_agree_online_and_offline(buffer, encoder):
 
 def test_controls_have_unit_variance_responses_and_other_filters(encoder):
     c_pp = encoder.moments_.C_pp
-    for control in (random_filters(encoder, 0), temporal_pca(encoder)):
+    for control in (random_filters(encoder, 0), temporal_pca(encoder), frame_differences(encoder)):
         psi = control.filters_
         assert np.allclose(np.einsum("ki,ij,kj->k", psi, c_pp, psi), 1)
         assert np.array_equal(control.mean_, encoder.mean_)
     assert not np.array_equal(random_filters(encoder, 0).filters_, random_filters(encoder, 1).filters_)
     pca = temporal_pca(encoder).filters_
     assert np.abs((pca @ c_pp @ pca.T) - np.eye(4)).max() < 1e-9
+    differences = frame_differences(encoder).filters_
+    assert np.count_nonzero(differences[0]) == 1 and np.allclose(differences[1:].sum(axis=1), 0)
+
+
+def test_random_patch_filters_stand_on_the_fitted_first_layer(buffer):
+    episodes = [buffer.frames[:200, ::4, ::4], buffer.frames[200:420, ::4, ::4], buffer.frames[420:640, ::4, ::4]]
+    fitted = ReSUEncoder(grid=(3, 3), n_layers=2, n_windows2=64).fit(episodes)
+    control = random_upper(fitted, episodes, 0)
+    assert np.array_equal(control.filters_, fitted.filters_) and control.options == fitted.options
+    maps = control.maps(episodes[1][:256])
+    assert np.allclose(((maps[:, :8] - maps[:, 8:]) ** 2).mean(axis=(0, 2, 3)), 1, rtol=1e-3)
+    same, other = (random_upper(fitted, episodes, seed).encode(episodes[0]) for seed in (0, 1))
+    assert np.array_equal(control.encode(episodes[0]), same) and not np.array_equal(same, other)
+    with pytest.raises(ValueError, match="2"):
+        random_upper(ReSUEncoder(grid=(3, 3)).fit(episodes), episodes, 0)
 
 
 def test_splits_are_by_whole_games(buffer):

@@ -91,3 +91,16 @@ def test_bad_input_is_refused():
         collect(RandomPolicy(), 0, 0)
     with pytest.raises(ValueError, match="unknown game"):
         play(RandomPolicy(), 1, 0, "chess")
+
+
+def test_shifted_values_stay_within_their_game():
+    frames = np.zeros((7, 2, 2), np.uint8)
+    flat = np.zeros(7, np.uint8)
+    buffer = Buffer(frames, np.zeros((7, 128), np.uint8), flat, flat, flat.astype(np.float32), np.array([0, 3]))
+    values = np.arange(7.0)
+    assert buffer.begins().tolist() == [0, 0, 0, 3, 3, 3, 3]
+    np.testing.assert_array_equal(buffer.shifted(values, 2), [2, np.nan, np.nan, 5, 6, np.nan, np.nan])
+    np.testing.assert_array_equal(buffer.shifted(values, -1), [np.nan, 0, 1, np.nan, 3, 4, 5])
+    np.testing.assert_array_equal(buffer.shifted(values, 0), values)
+    np.testing.assert_array_equal(buffer.shifted(np.stack([values, -values], axis=1), 3)[3], [6, -6])
+    assert np.isnan(buffer.shifted(values, 50)).all()
