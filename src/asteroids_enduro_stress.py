@@ -47,7 +47,7 @@ class Config:
     smoke: bool = False  # seconds, proves nothing
 
 
-SMOKE = {"seeds": 2, "n_frames": 4000, "enduro_steps": 800}
+SMOKE = {"seeds": 2, "n_frames": 6000, "enduro_steps": 1000}
 
 
 def estimate(values: Any) -> stats_ci.Estimate:

@@ -115,8 +115,9 @@ class ReSUEncoder:
     def fit(self, episodes: Sequence[np.ndarray] | np.ndarray) -> Self:
         """Fit in closed form on a list of episodes (T, H, W) uint8; one (T, H, W) array counts as one episode.
 
-        Raises   ValueError if the list is empty, an episode is shorter than memory + horizon, frames differ in size
-                 or are not uint8, or nothing ever changes.
+        An episode that is shorter than a window (memory + horizon frames) adds nothing.
+        Raises   ValueError if the list is empty, every episode is too short, frames differ in size or are not uint8,
+                 or nothing ever changes.
         """
         if isinstance(episodes, np.ndarray) and episodes.ndim == 3:
             episodes = [episodes]
@@ -127,11 +128,9 @@ class ReSUEncoder:
         for i, frames in enumerate(episodes):
             if frames.shape[1:] != episodes[0].shape[1:]:
                 raise ValueError(f"episode {i} has frames {frames.shape[1:]}, episode 0 has {episodes[0].shape[1:]}")
-            if len(frames) < moments.n_lags:
-                raise ValueError(
-                    f"episode {i} has {len(frames)} frames, fewer than memory + horizon = {moments.n_lags}"
-                )
             moments.update(frames.reshape(len(frames), -1), new_episode=True)
+        if not moments.n_windows:
+            raise ValueError(f"no episode has memory + horizon = {moments.n_lags} frames")
         self.fit_moments(moments, episodes[0].shape[1:])
         if self.n_layers > 1:
             self._fit_upper(episodes)

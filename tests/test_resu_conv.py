@@ -231,6 +231,12 @@ def test_fit_is_bitwise_independent_of_episode_order_and_chunks():
         assert np.array_equal(other.encode(episodes[0]), encoder.encode(episodes[0]))
 
 
+def test_an_episode_shorter_than_a_window_adds_nothing():
+    frames = screens(np.random.default_rng(0), 120, (12, 10), 0.1)
+    with_cut = ReSUEncoder(grid=(3, 4)).fit([frames, frames[:7]])
+    assert with_cut.moments_ == ReSUEncoder(grid=(3, 4)).fit([frames]).moments_
+
+
 def test_forgetting_stream_moves_to_the_new_world_and_the_adding_one_remembers():
     rng = np.random.default_rng(0)
     old, new = screens(rng, 400, (12, 10), 0.02), screens(rng, 400, (12, 10), 0.6)
@@ -297,8 +303,8 @@ def test_bad_input_is_refused_in_one_clear_sentence():
     encoder, frames = fitted()
     with pytest.raises(ValueError, match=r"episode 1 must be a uint8 array \(T, H, W\), not float64"):
         ReSUEncoder().fit([frames, frames.astype(float)])
-    with pytest.raises(ValueError, match="episode 1 has 11 frames, fewer than memory"):
-        ReSUEncoder(grid=(1, 1)).fit([frames, frames[:11]])
+    with pytest.raises(ValueError, match=r"no episode has memory \+ horizon = 12 frames"):
+        ReSUEncoder(grid=(1, 1)).fit([frames[:5], frames[:11]])
     with pytest.raises(ValueError, match="episode 1 has frames"):
         ReSUEncoder(grid=(1, 1)).fit([frames, frames[:, :5]])
     with pytest.raises(ValueError, match="no episodes"):
