@@ -71,7 +71,7 @@ def cars_and_edges(screen):
 
 
 def test_lanes_and_distances_against_coloured_cars(games):
-    """By day the cars of the slots 1 to 3 are drawn where the memory says, save in the moment in which slots pass on."""
+    """By day the cars of the slots 1 to 3 are drawn where the memory says, save some as slots pass on."""
     rams, screens, _, _ = games["expert"]
     edges_of_slots, lines = (
         (148, 123, 104, 89, 78),
@@ -126,11 +126,11 @@ def test_the_traffic_moves_as_planned(games):
 # --- what the expert does ---
 
 
-def situation(cars=(), offset=-1.0, speed=60, traffic=24, bend=0, line=47, snow=False):
+def situation(cars=(), offset=-1.0, speed=60, traffic=24, bend=0, line=47, snow=False, clock=1):
     """A memory with cars as (slot, lane)."""
     ram = np.zeros(128, np.uint8)
     ram[46], ram[34] = (np.array([round((-2.5 - offset) / 1.5), bend]) % 256).astype(np.uint8)
-    ram[22], ram[50], ram[11], ram[63] = speed, (speed - traffic) % 256, line, 0x60 * snow
+    ram[22], ram[50], ram[11], ram[63], ram[49] = speed, (speed - traffic) % 256, line, 0x60 * snow, clock
     for slot, lane in cars:
         ram[27 + slot] = 0b10010110 + (lane == 1) - 16 * (lane == 0)
     return ram
@@ -175,10 +175,24 @@ def test_slower_steering_in_snow_means_earlier_braking():
 
 
 def test_it_never_rests_at_the_speed_of_the_others():
-    """From the state in which a plan that held its speed looked safe for ever."""
-    cars = [(1, -1), (2, 0), (4, 0), (5, 1)]
-    for traffic in (24, 44):
-        assert answer(cars=cars, line=65, offset=2.0, speed=traffic, traffic=traffic) not in ("NOOP", "RIGHT", "LEFT")
+    """There, a plan that holds the speed looks safe for ever."""
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        cars = [(slot, int(rng.integers(-1, 2))) for slot in range(7) if rng.random() < 0.6]
+        traffic, offset = int(rng.choice([24, 44])), float(rng.uniform(-24, 24))
+        given = {
+            "cars": cars,
+            "offset": offset,
+            "speed": traffic,
+            "traffic": traffic,
+            "line": int(rng.integers(47, 72)),
+        }
+        assert answer(**given) not in ("NOOP", "RIGHT", "LEFT")
+
+
+def test_by_the_clock_it_lets_the_others_go():
+    assert answer(speed=40, traffic=38, clock=8).startswith("DOWN") and answer(speed=40, traffic=38, clock=7) == "FIRE"
+    assert answer(speed=50, traffic=38, clock=8) == "FIRE"
 
 
 def test_shut_in_it_drops_back():
@@ -204,6 +218,8 @@ def test_keeps_on_the_road_and_off_the_others(games):
     rams = games["expert"][0]
     assert collisions(rams) <= 4 < 8 <= collisions(games["fire"][0])
     assert rams[:, 22].mean() > 60 > 45 > games["fire"][0][:, 22].mean()
+    countdown = rams[:, 35].astype(int)  # set to 82 or 66 by the edge of the road, to 143 or 159 by a car
+    assert not ((countdown[1:] > countdown[:-1]) & (countdown[1:] < 100)).any()
     offsets = np.array([scene_from_ram(ram).offset for ram in rams])
     assert np.abs(offsets).max() < 40 and np.mean(np.abs(offsets) < 27) > 0.98
 
@@ -214,7 +230,7 @@ def test_deterministic_picklable_and_forgetful(games):
     expert = EnduroExpert()
     for copy in (expert, pickle.loads(pickle.dumps(expert))):
         copy.start(np.random.default_rng(1), ACTION_NAMES)
-        for t in range(700, 900):  # the end of another game ...
+        for t in range(700, 887):  # the end of another game ...
             copy.act(frame, rams[t])
         copy.start(np.random.default_rng(2), ACTION_NAMES)  # ... leaves no trace
         chosen = [copy.act(frame, ram) for ram in rams[:300]]
