@@ -18,6 +18,33 @@ FRACTION = 65_536  # a response is stored in steps of 1 / FRACTION of the unit's
 LARGEST = np.float32(32_000)  # responses are clipped here, thousands of standard deviations away
 
 
+@njit(cache=True, parallel=True, fastmath={"contract"})
+def lagged_spectra(spectra, out):
+    """Cross-spectra of all pairs of steps k apart, summed over time; complex numbers as (real, imaginary) pairs.
+
+    spectra  (T, F, 2M) float32     out  (L, F, M, 2M) float32: out[k, f, i] += conj(x_i) y with x = spectra[t, f] and
+             y = spectra[t + k, f]
+    """
+    n_frames, n_frequencies, width = spectra.shape
+    n_lags, n_maps = out.shape[0], width // 2
+    for f in prange(n_frequencies):
+        turned = np.empty(width, np.float32)  # -i y
+        total = np.zeros((n_lags, n_maps, width), np.float32)
+        for t in range(n_frames):
+            later = spectra[t, f]
+            for j in range(n_maps):
+                turned[2 * j] = later[2 * j + 1]
+                turned[2 * j + 1] = -later[2 * j]
+            for k in range(min(n_lags, t + 1)):
+                earlier = spectra[t - k, f]
+                for i in range(n_maps):
+                    row = total[k, i]
+                    real, imaginary = earlier[2 * i], earlier[2 * i + 1]
+                    for j in range(width):
+                        row[j] += real * later[j] + imaginary * turned[j]
+        out[:, f] += total
+
+
 @njit(cache=True)
 def _evaluate(ring, newest, weights, y, x, response):
     """response (K,) float32 of one pixel: weights (S, 3, 3 * M, K), newest step first."""

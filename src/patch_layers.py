@@ -5,20 +5,16 @@ H x W positions, M maps below, S = memory steps, K units (2K ON/OFF maps).
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 import resu_core
 from patch_kernels import FRACTION
 from patch_moments import NEIGHBOURHOOD, PatchMoments
 
-RUN = 32  # consecutive windows per run: the frames that a run looks back on cost as much as its own
+RUN = 256  # consecutive windows per run: the spectra of a run fit into memory
 GLIMPSE = 8  # one run in so many settles the provisional mean
 
 
@@ -90,20 +86,8 @@ def fit_patch_layer(
     """
     shift = np.mean([maps_of(*run).mean(axis=0, dtype=np.float64) for run in runs[::GLIMPSE]], axis=0)
     moments = PatchMoments(memory, horizon, shift)
-    parts = _in_threads(lambda maps: PatchMoments(memory, horizon, shift).update(maps), (maps_of(*run) for run in runs))
-    for part in parts:
-        moments.merge(part)
+    for run in runs:
+        moments.update(maps_of(*run))
     directions = resu_core.canonical_directions(moments, n_units, ridge)
     shape = (n_units, memory, NEIGHBOURHOOD, NEIGHBOURHOOD, moments.n_maps)
     return PatchLayer(directions.filters.reshape(shape), directions.correlations, directions.spectrum, moments.mean)
-
-
-def _in_threads(work: Callable[[np.ndarray], PatchMoments], items: Iterable[np.ndarray]) -> Iterator[PatchMoments]:
-    """work(item) of every item, in order, on all cores; BLAS is kept to one thread each, so that none waits."""
-    items = iter(items)
-    n_threads = os.cpu_count() or 1
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(n_threads) as pool:
-        waiting = [pool.submit(work, item) for item in islice(items, n_threads + 1)]
-        while waiting:
-            yield waiting.pop(0).result()
-            waiting += [pool.submit(work, item) for item in islice(items, 1)]

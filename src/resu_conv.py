@@ -53,7 +53,8 @@ class ReSUEncoder:
     center    subtract each pixel's own mean (the layers above always centre their maps)
     ridge     relative ridge of every layer's CCA
     memory2, horizon2, n_units2   layers 2 and 3: steps, steps, K2; past = 3 x 3 neighbourhood, future = the centre
-    n_windows2  how many windows of frames their moments use: evenly spaced runs of 32, all positions of each
+    n_windows2  most windows of frames that their moments use, with all positions: evenly spaced runs of 256, or simply
+              all where there are no more
     Fitted:   filters_ (K, m), correlations_ (K,), mean_ (H, W), moments_ (LagMoments, not saved), upper_: a
               `PatchLayer` for each layer above the first, lowest first
     n_features = 2 K rows columns (2 K2 rows columns for a layer above), ordered (map, row, column), ON maps first.
@@ -74,7 +75,7 @@ class ReSUEncoder:
         memory2: int = 4,
         horizon2: int = 2,
         n_units2: int = 8,
-        n_windows2: int = 6_000,
+        n_windows2: int = 1_000_000,
     ) -> None:
         lag_moments.LagMoments(memory, horizon)  # checks both
         if not 1 <= n_units <= min(memory, horizon):
