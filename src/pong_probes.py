@@ -7,6 +7,7 @@ and AHEAD steps on, so that all targets exist. Steps are 1/15 s.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -32,11 +33,9 @@ LAGS = {"raw(t)": 1, "raw(t,t-1)": 2, "raw, 8 frames": 8, "raw, 11 frames": 11} 
 # Codes that are measured together. "third" marks probes fitted on every third frame, as those of raw pixels are.
 GROUPS = {
     "raw": tuple(LAGS),
-    "resu": ("L1", "L2", "L1, third", "L2, third"),
-    "random": ("L1 random filters", "L2 random filters"),
-    "fixed": ("temporal PCA", "frame differences"),
+    "L1": ("L1", "L1, third", "L1 random filters", "temporal PCA", "frame differences"),
+    "L2": ("L2", "L2, third", "L2 random filters"),
 }
-GROUP_OF = {code: group for group, codes in GROUPS.items() for code in codes}
 STRIDE = 3  # of the samples that raw pixels are probed on: their kernel holds the square of their number
 SHELF = "pong_probes"
 
@@ -71,7 +70,7 @@ def measure(run: Run, group: str, seed: int, **env_options: Any) -> dict[str, An
         episodes = buffer.episode_frames()
         for code, features in _features(group, episodes, seed, result):
             found[code] = probes.probe(features, truth, every)
-            if group == "resu":
+            if code in ("L1", "L2"):
                 found[f"{code}, third"] = probes.probe(features, truth, third)
     result["r2"] = {code: probed.score for code, probed in found.items()}
     result["strength"] = {code: probed.strength for code, probed in found.items()}
@@ -80,27 +79,23 @@ def measure(run: Run, group: str, seed: int, **env_options: Any) -> dict[str, An
     return result
 
 
-def _features(group: str, episodes: list[np.ndarray], seed: int, result: dict[str, Any]):
+def _features(
+    group: str, episodes: list[np.ndarray], seed: int, result: dict[str, Any]
+) -> Iterator[tuple[str, np.ndarray]]:
     """(code, features (T, D)) one after the other; correlations go into result."""
-    encoder = ReSUEncoder(n_layers=1 if group == "fixed" else 2).fit(episodes)
+    encoder = ReSUEncoder(n_layers=int(group[1])).fit(episodes)
     result["correlations"] = [encoder.correlations_, *(layer.correlations for layer in encoder.upper_)]
-    if group == "resu":
-        both = [encoder.encode_layers(frames, (1, 2)) for frames in episodes]
-        for i, code in enumerate(("L1", "L2")):
-            yield code, np.concatenate([features[i] for features in both])
-    elif group == "random":
-        first = ReSUEncoder().fit_moments(encoder.moments_, encoder.mean_.shape)
-        for code, control in (
-            ("L1 random filters", controls.random_filters(first, seed)),
-            ("L2 random filters", controls.random_upper(encoder, episodes, seed)),
-        ):
-            yield code, np.concatenate([control.encode(frames) for frames in episodes])
+    if group == "L1":
+        codes = {
+            "L1": encoder,
+            "L1 random filters": controls.random_filters(encoder, seed),
+            "temporal PCA": controls.temporal_pca(encoder),
+            "frame differences": controls.frame_differences(encoder),
+        }
     else:
-        for code, control in (
-            ("temporal PCA", controls.temporal_pca(encoder)),
-            ("frame differences", controls.frame_differences(encoder)),
-        ):
-            yield code, np.concatenate([control.encode(frames) for frames in episodes])
+        codes = {"L2": encoder, "L2 random filters": controls.random_upper(encoder, episodes, seed)}
+    for code, fitted in codes.items():
+        yield code, np.concatenate([fitted.encode(frames) for frames in episodes])
 
 
 def collect_cells(run: Run, groups: tuple[str, ...], **env_options: Any) -> dict[str, np.ndarray]:

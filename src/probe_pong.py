@@ -57,8 +57,8 @@ def main(argv: list[str] | None = None) -> None:
     require_positive(config, "seeds", "n_frames")
     run = start_run(__file__, config, "" if config.max_over == 2 else "_newest")
     c = run.config
-    # The variant settles what the observation costs: ReSU and at most two raw frames tell.
-    groups = tuple(GROUPS) if c.max_over == 2 else ("raw", "resu")
+    # The variant settles what the observation costs: layer 1 and at most two raw frames tell.
+    groups = tuple(GROUPS) if c.max_over == 2 else ("raw", "L1")
     options: dict[str, Any] = {} if c.max_over == 2 else {"max_over": c.max_over}
     found = collect_cells(run, groups, **options)
     codes = [code for code in CODES if code in found]
@@ -80,7 +80,7 @@ def main(argv: list[str] | None = None) -> None:
             if code in codes and other in codes:
                 gain = estimate(of_target(found[code], target) - of_target(found[other], target))
                 verdicts.append(_verdict(f"{target}: {code} above {other}", gain))
-        for code in ("L1", "L2"):
+        for code in [code for code in ("L1", "L2") if code in codes]:
             gap = estimate(of_target(found[code], target) - TARGETS[target][1][ORIGINAL.index(code)])
             verdicts.append(_verdict(f"{target}: {code} above the original's", gap))
     figure = figures.dots_by_panel(

@@ -11,9 +11,9 @@ import pytest
 SRC = Path(__file__).resolve().parent.parent / "src"
 ROOT = SRC.parent
 FLOORS = [
-    {"array_files", "stats_ci", "resu_kernels", "patch_moments", "filter_shapes"},
+    {"array_files", "stats_ci", "resu_kernels", "filter_shapes"},
     {"stage_io", "lag_moments", "patch_kernels"},
-    {"resu_core", "dead_leaves"},
+    {"resu_core", "dead_leaves", "patch_moments"},
     {"patch_layers"},
     {"resu_conv", "atari_env", "heads", "figures"},
     {
