@@ -22,6 +22,7 @@ STAGES = (
     "record_gameplay",
     "demo_pong",
     "bench_core",
+    "bench_layers",
     "probe_deadleaves",
     "probe_pong",
     "probe_pong_velocity",
