@@ -29,6 +29,11 @@ STAGES = (
     ("probe_pong", "Stage 2: linear probes on Pong", "What can be read off the code by one matrix?"),
     ("probe_pong_newest", "Stage 2 without the maximum over two frames", "Does the observation explain the paddle?"),
     ("probe_pong_velocity", "Stage 2: the ball's velocity", "With fair baselines and controls."),
+    (
+        "depth_ablation_si",
+        "Stage 8: depth, on Space Invaders",
+        "Does a third layer earn its keep, against controls of equal size?",
+    ),
     ("bc_pong", "Stage 4a: imitating the reactive expert", "Do the features suffice for control?"),
     ("bc_pong_winning", "Stage 4a: imitating the winning expert", "Does the clone of a winner win?"),
 )

@@ -28,7 +28,7 @@ FLOORS = [
         "probes",
         "controls",
     },
-    {"pong_expert", "cloning", "pong_probes"},
+    {"pong_expert", "cloning", "pong_probes", "si_probes"},
 ]
 FLOOR_OF = {name: i for i, names in enumerate(FLOORS) for name in names}
 STAGE = re.compile(r"(collect|eval|probe|bc|dqn|ppo|depth|transfer|record|bench|report|demo|fit)_\w+$")
