@@ -77,22 +77,23 @@ def frame_differences(like: ReSUEncoder) -> ReSUEncoder:
 
 
 def random_upper(like: ReSUEncoder, episodes: list[np.ndarray], seed: int) -> ReSUEncoder:
-    """Control: the fitted layer 1 under Gaussian patch filters of equal size, scaled to unit variance on `episodes`.
+    """Control: the fitted layers below the topmost under Gaussian patch filters of equal size in its place, scaled to
+    unit variance on `episodes`.
 
-    Raises   ValueError unless `like` has two layers.
+    Raises   ValueError unless `like` has at least two layers.
     """
-    if like.n_layers != 2:
-        raise ValueError(f"this control stands for layer 2, but the encoder has {like.n_layers} layers")
+    if like.n_layers < 2:
+        raise ValueError("this control stands for a layer above the first, but the encoder has 1 layer")
     rng = np.random.default_rng(seed)
-    fitted = like.upper_[0]
+    fitted = like.upper_[-1]
     filters = rng.standard_normal(fitted.filters.shape)
     twin = ReSUEncoder(**like.options).with_filters(like.filters_, like.mean_)
     unknown = np.full(len(filters), np.nan)
-    twin.set_upper([PatchLayer(filters, unknown, unknown, fitted.mean)])
+    twin.set_upper([*like.upper_[:-1], PatchLayer(filters, unknown, unknown, fitted.mean)])
     maps = twin.maps(episodes[len(episodes) // 2][:MEASURED])
     response = maps[:, : len(filters)] - maps[:, len(filters) :]
     filters = filters / np.sqrt((response**2).mean(axis=(0, 2, 3)))[:, None, None, None, None]
-    twin.set_upper([PatchLayer(filters, unknown, unknown, fitted.mean)])
+    twin.set_upper([*like.upper_[:-1], PatchLayer(filters, unknown, unknown, fitted.mean)])
     return twin
 
 

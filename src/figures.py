@@ -103,7 +103,15 @@ def dots_by_panel(
     figure, axes = plt.subplots(
         1, len(panels), figsize=(2.4 + 2.3 * len(panels), height), sharey=True, layout="constrained", squeeze=False
     )
-    for axis, (panel, estimates) in zip(axes[0], panels.items(), strict=True):
+    _dots(axes[0], panels, names, references)
+    figure.suptitle(title, fontsize=10)
+    figure.supxlabel(xlabel, fontsize=9)
+    return figure
+
+
+def _dots(axes, panels, names, references) -> None:
+    """The panels of `dots_by_panel` on given axes."""
+    for axis, (panel, estimates) in zip(axes, panels.items(), strict=True):
         for row, (name, estimate) in enumerate(zip(names, estimates, strict=True)):
             colour = "tab:orange" if name.startswith("L") and "random" not in name else "tab:blue"
             if np.isfinite(estimate.low):
@@ -114,10 +122,52 @@ def dots_by_panel(
         axis.set_title(panel, fontsize=9)
         axis.grid(alpha=0.3)
         axis.tick_params(labelsize=8)
-    axes[0, 0].set_yticks(range(len(names)), names)
-    axes[0, 0].invert_yaxis()
-    figure.suptitle(title, fontsize=10)
-    figure.supxlabel(xlabel, fontsize=9)
+    axes[0].set_yticks(range(len(names)), names)
+    axes[0].invert_yaxis()
+
+
+def dots_and_spectra(
+    panels: Mapping[str, Sequence[Estimate]],
+    names: Sequence[str],
+    references: Mapping[str, Mapping[str, float]],
+    spectra: Mapping[str, np.ndarray],
+    n_kept: Sequence[int],
+    limits: Mapping[str, tuple[str, Sequence[float]]],
+    title: str,
+    xlabel: str,
+) -> Figure:
+    """`dots_by_panel`, and below it how far each canonical correlation of each layer stays below 1.
+
+    spectra   layer: (seeds, correlations) in [0, 1), descending       n_kept  how many of them become units, per layer
+    limits    layer: (label, what others reported of the kept ones), one value each or one for all
+    """
+    height = 1.3 + 0.27 * len(names)
+    figure = plt.figure(figsize=(2.4 + 1.9 * len(panels), height + 3.4), layout="constrained")
+    upper, lower = figure.subfigures(2, 1, height_ratios=(height, 3.4))
+    _dots(upper.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels, names, references)
+    upper.suptitle(title, fontsize=10)
+    upper.supxlabel(xlabel, fontsize=9)
+    axes = lower.subplots(1, len(spectra), sharey=True, squeeze=False)[0]
+    for axis, kept, (layer, correlations) in zip(axes, n_kept, spectra.items(), strict=True):
+        number = np.arange(1, correlations.shape[1] + 1)
+        for row in 1 - correlations:
+            axis.plot(number, row, "-", color="tab:blue", linewidth=0.8, alpha=0.6)
+            axis.plot(number[:kept], row[:kept], ".", color="tab:orange", markersize=6)
+            axis.plot(number[kept:], row[kept:], ".", color="tab:blue", markersize=4)
+        if layer in limits:
+            label, values = limits[layer]
+            line, at = ("--", number[[0, kept - 1]]) if len(values) == 1 else ("o", number[: len(values)])
+            values = np.broadcast_to(values, len(at))
+            axis.plot(at, 1 - values, line, color="black", markerfacecolor="none", markersize=6, label=label)
+            axis.legend(fontsize=8, loc="lower right")
+        axis.set_yscale("log")
+        axis.set_title(f"{layer}: {kept} of {len(number)} kept (orange)", fontsize=9)
+        axis.set_xlabel("number of the correlation", fontsize=9)
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.grid(alpha=0.3)
+        axis.tick_params(labelsize=8)
+    axes[0].set_ylabel("1 - canonical correlation", fontsize=9)
+    lower.suptitle(f"Spectra of the layers, one line per seed, n = {len(correlations)}", fontsize=10)
     return figure
 
 

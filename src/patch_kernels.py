@@ -15,6 +15,7 @@ from numba import njit, prange
 from resu_kernels import _advance, _start, _write_all
 
 FRACTION = 65_536  # a response is stored in steps of 1 / FRACTION of the unit's standard deviation
+GROUP = 8  # pixels that are evaluated side by side
 LARGEST = np.float32(32_000)  # responses are clipped here, thousands of standard deviations away
 
 
@@ -46,22 +47,24 @@ def lagged_spectra(spectra, out):
 
 
 @njit(cache=True)
-def _evaluate(ring, newest, weights, y, x, response):
-    """response (K,) float32 of one pixel: weights (S, 3, 3 * M, K), newest step first."""
+def _evaluate(ring, newest, weights, corners, responses):
+    """responses (GROUP, K) float32 of GROUP pixels, whose patches begin at corners (GROUP,) of a flattened map.
+
+    weights  (S, 3, 3M, K), newest step first. Each response is summed in the same order, whatever its company; a
+    group's sums run side by side because one alone would wait for each of its additions.
+    """
     n_steps, _, width, n_units = weights.shape
     row = ring.shape[2] * ring.shape[3]
-    n_maps = ring.shape[3]
-    for u in range(n_units):
-        response[u] = 0
+    responses[:] = 0
     for j in range(n_steps):
-        image = ring[(newest - j) % n_steps].reshape(ring.shape[1], row)
+        image = ring[(newest - j) % n_steps].reshape(ring.shape[1] * row)
         for dy in range(3):
-            values = image[y + dy, x * n_maps : x * n_maps + width]
-            filters = weights[j, dy]
             for i in range(width):
-                value = values[i]
-                for u in range(n_units):
-                    response[u] += value * filters[i, u]
+                filters = weights[j, dy, i]
+                for g in range(GROUP):
+                    value = image[corners[g] + dy * row + i]
+                    for u in range(n_units):
+                        responses[g, u] += value * filters[u]
 
 
 @njit(cache=True)
@@ -86,28 +89,34 @@ def _patch_step(ring, newest, weights, cell_of, response, sums, last_change, act
     response (P, K) int32 and sums (C, 2K) int64 are brought up to date; changed (P,) lists the pixels that moved.
     """
     n_steps, n_units = weights.shape[0], weights.shape[3]
+    n_maps, row = ring.shape[3], ring.shape[2] * ring.shape[3]
     width = ring.shape[2] - 2
-    fresh = np.empty(n_units, np.float32)
+    fresh = np.empty((GROUP, n_units), np.float32)
+    corners = np.empty(GROUP, np.int64)
     n_kept, n_changed = 0, 0
-    for i in range(n_active):
-        p = active[i]
-        _evaluate(ring, newest, weights, p // width, p % width, fresh)
-        cell = sums[cell_of[p]]
-        moved = False
-        for u in range(n_units):
-            value = np.int32(np.rint(min(max(fresh[u], -LARGEST), LARGEST) * np.float32(FRACTION)))
-            old = response[p, u]
-            if value != old:
-                moved = True
-                cell[u] += max(value, 0) - max(old, 0)
-                cell[n_units + u] += max(-value, 0) - max(-old, 0)
-                response[p, u] = value
-        if moved:
-            changed[n_changed] = p
-            n_changed += 1
-        if last_change[p] > newest - n_steps + 1:
-            active[n_kept] = p
-            n_kept += 1
+    for start in range(0, n_active, GROUP):
+        for g in range(GROUP):
+            p = active[min(start + g, n_active - 1)]
+            corners[g] = (p // width) * row + (p % width) * n_maps
+        _evaluate(ring, newest, weights, corners, fresh)
+        for g in range(min(GROUP, n_active - start)):
+            p = active[start + g]
+            cell = sums[cell_of[p]]
+            moved = False
+            for u in range(n_units):
+                value = np.int32(np.rint(min(max(fresh[g, u], -LARGEST), LARGEST) * np.float32(FRACTION)))
+                old = response[p, u]
+                if value != old:
+                    moved = True
+                    cell[u] += max(value, 0) - max(old, 0)
+                    cell[n_units + u] += max(-value, 0) - max(-old, 0)
+                    response[p, u] = value
+            if moved:
+                changed[n_changed] = p
+                n_changed += 1
+            if last_change[p] > newest - n_steps + 1:
+                active[n_kept] = p
+                n_kept += 1
     return n_kept, n_changed
 
 

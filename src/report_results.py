@@ -31,6 +31,11 @@ STAGES = (
     ("probe_pong_velocity", "Stage 2: the ball's velocity", "With fair baselines and controls."),
     ("probe_pong_action", "Stage 3: actions in layer 1's past", "Is an injected scalar of any use?"),
     ("asteroids_enduro_stress", "Stage 11: filters of five games", "Is only the derivative universal?"),
+    (
+        "depth_ablation_si",
+        "Stage 8: depth, on Space Invaders",
+        "Does a third layer earn its keep, against controls of equal size?",
+    ),
     ("bc_pong", "Stage 4a: imitating the reactive expert", "Do the features suffice for control?"),
     ("bc_pong_winning", "Stage 4a: imitating the winning expert", "Does the clone of a winner win?"),
 )

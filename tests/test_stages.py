@@ -22,11 +22,14 @@ STAGES = (
     "record_gameplay",
     "demo_pong",
     "bench_core",
+    "bench_layers",
     "probe_deadleaves",
     "probe_pong",
     "probe_pong_velocity",
     "probe_pong_action",
     "asteroids_enduro_stress",
+    "collect_si_buffer",
+    "depth_ablation_si",
 )
 
 
@@ -134,6 +137,8 @@ def test_two_runs_give_the_same_arrays(house):
         ("probe_deadleaves", ("--smoke", "--noise", "0.5", "0.05"), 1, "at least two levels in rising order"),
         ("probe_deadleaves", ("--smoke", "--r-max", "200"), 1, "r_max = 200.0 does not fit twice"),
         ("probe_deadleaves", ("--smoke", "--width", "150"), 1, "too short for a window"),
+        ("depth_ablation_si", ("--smoke", "--grid", "7", "4"), 1, "--grid must be two even numbers"),
+        ("collect_si_buffer", ("0", "--smoke"), 1, "--n-frames must be at least 1, not 0"),
     ],
 )
 def test_bad_options_end_in_one_sentence(house, stage, options, status, message):
@@ -153,3 +158,18 @@ def test_a_truncated_buffer_is_refused_with_its_remedy(house):
     assert done.returncode == 1 and done.stderr.strip().splitlines()[-1].startswith("error: ")
     assert "truncated" in done.stderr and "delete pong_reactive_s0" in done.stderr
     frames.write_bytes(whole)
+
+
+def test_space_invaders_labels_lie_beside_the_frames(house):
+    labels = np.load(house / "data/smoke/space_invaders_labels_s0_n2000.npz")
+    frames = np.load(house / "data/smoke/space_invaders_random_s0_n2000.npy", mmap_mode="r")
+    assert len(frames) == 2000 and labels["starts"][0] == 0
+    for name in ("ship_x", "formation_x", "formation_y", "alive", "bullet_x", "bullet_y", "ufo_x", "lives", "score"):
+        assert labels[name].shape == (2000,), name
+    assert labels["enemy_bullet_x"].shape == labels["enemy_bullet_y"].shape == (2000, 2)
+    for name in ("ship_x", "formation_x", "formation_y"):
+        assert np.isfinite(labels[name]).all()
+    for kind in ("bullet", "enemy_bullet"):
+        absent = np.isnan(labels[f"{kind}_x"])
+        assert 0.1 < absent.mean() < 0.9 and (absent == np.isnan(labels[f"{kind}_y"])).all()
+    assert 0.5 < np.isnan(labels["ufo_x"]).mean() < 1
