@@ -119,11 +119,29 @@ def _dots(axes, panels, names, references) -> None:
             axis.plot(estimate.mean, row, "|", color=colour, markersize=11, markeredgewidth=2)
             if name in references.get(panel, {}):
                 axis.plot(references[panel][name], row, "o", markerfacecolor="none", color="black", markersize=6)
+        _cut_off_outliers(axis, estimates, list(references.get(panel, {}).values()))
         axis.set_title(panel, fontsize=9)
         axis.grid(alpha=0.3)
         axis.tick_params(labelsize=8)
     axes[0].set_yticks(range(len(names)), names)
     axes[0].invert_yaxis()
+
+
+def _cut_off_outliers(axis: plt.Axes, estimates: Sequence[Estimate], references: Sequence[float]) -> None:
+    """Let no interval that is ten times as wide as the usual one squeeze all others: its end is written at the edge."""
+    widths = np.array([estimate.high - estimate.low for estimate in estimates])
+    if not np.isfinite(widths).all():
+        return
+    usual = [e for e, width in zip(estimates, widths, strict=True) if width <= 10 * np.median(widths)]
+    shown = [*references, *(e.low for e in usual), *(e.high for e in usual)]
+    edge = min(shown) - 0.06 * (max(shown) - min(shown))
+    cut = [row for row, estimate in enumerate(estimates) if estimate.low < edge]
+    if cut:
+        axis.set_xlim(edge, max(shown) + 0.06 * (max(shown) - min(shown)))
+    for row in cut:
+        estimate = estimates[row]
+        text = f"mean {estimate.mean:.2f}, down to {estimate.low:.1f}"
+        axis.annotate(text, (edge, row), xytext=(3, 4), textcoords="offset points", fontsize=7)
 
 
 def dots_and_spectra(

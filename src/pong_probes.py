@@ -120,3 +120,21 @@ def collect_cells(run: Run, groups: tuple[str, ...], **env_options: Any) -> dict
 def of_target(r2: np.ndarray, target: str) -> np.ndarray:
     """(n seeds,) R2 of one target, the mean over its coordinates."""
     return r2[:, list(TARGETS[target][0])].mean(axis=1)
+
+
+def outlier_notes(found: dict[str, np.ndarray]) -> list[str]:
+    """A sentence for every code and target that one seed alone spoils: its R2 lies more than .2 below all others'."""
+    notes = []
+    for code, r2 in found.items():
+        for target in TARGETS:
+            values = of_target(r2, target)
+            worst = int(np.argmin(values))
+            rest = np.delete(values, worst)
+            if len(rest) > 1 and values[worst] < rest.min() - 0.2:
+                notes.append(
+                    f"{code}, {target}: seed {worst} has R2 {values[worst]:.2f}, the others {rest.min():.2f} to "
+                    f"{rest.max():.2f}. A handful of test frames cause it: the weakest ridge was chosen on the "
+                    "validation games, and in a test game the ball comes to a cell that the training games hardly saw. "
+                    "Intervals and verdicts that rest on this row say little."
+                )
+    return notes

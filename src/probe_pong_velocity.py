@@ -15,7 +15,7 @@ import numpy as np
 
 import figures
 import stats_ci
-from pong_probes import GROUPS, ORIGINAL, TARGETS, collect_cells
+from pong_probes import GROUPS, ORIGINAL, TARGETS, collect_cells, outlier_notes
 from stage_io import guard, parse_config, require_positive, start_run
 
 TARGET = 0.95  # R2 of layer 2
@@ -46,7 +46,7 @@ class Config:
     smoke: bool = False  # seconds, proves nothing
 
 
-SMOKE = {"seeds": 2, "n_frames": 5000}
+SMOKE = {"seeds": 2, "n_frames": 3500}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -85,7 +85,12 @@ def main(argv: list[str] | None = None) -> None:
         f"Ball velocity in Pong, random play, {run.config.n_frames:,} frames per seed",
         f"R2 on test episodes; mean and 95 % interval over {run.config.seeds} seeds; o: the original (1 seed)",
     )
-    run.finish(table, verdicts, figure, **{code.replace(" ", "_"): found[code] for code in CODES})
+    notes = [
+        "'third': fitted on every third frame, as raw pixels are; the other codes are fitted on every frame.",
+        "Velocity is the displacement since the step before; the step of a bounce has neither the old nor the new one.",
+        *(note for note in outlier_notes(found) if NAME in note),
+    ]
+    run.finish(table, verdicts, figure, notes, **{code.replace(" ", "_"): found[code] for code in CODES})
 
 
 if __name__ == "__main__":

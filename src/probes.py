@@ -102,7 +102,7 @@ def probe(features: np.ndarray, targets: np.ndarray, split: Split, scale: bool =
         blocks = [chosen[i : i + CHUNK] for i in range(0, len(chosen), CHUNK)]
         return np.concatenate([_standardised(features, b, scaling) @ weights for b in blocks]) + middle
 
-    mean_eigenvalue = np.trace(gram) / len(gram)
+    mean_eigenvalue = np.trace(gram) / len(gram) or 1.0  # features that never vary predict the mean
     predictions = []
     for strength in STRENGTHS:
         loaded = gram + strength * mean_eigenvalue * np.eye(len(gram))

@@ -53,6 +53,8 @@ def tables(document: dict[str, Any]) -> str:
     parts = [markdown_table(document["rows"])]
     if document["verdicts"]:
         parts.append(markdown_table(document["verdicts"]))
+    if document.get("notes"):
+        parts.append("\n".join(f"- {note}" for note in document["notes"]))
     if document["timings"]:
         parts.append(
             "Time of each step: "

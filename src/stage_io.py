@@ -196,12 +196,18 @@ class Run:
         return result
 
     def finish(
-        self, rows: Sequence[dict[str, Any]], verdicts: Sequence[dict[str, Any]] = (), figure: Any = None, **arrays: Any
+        self,
+        rows: Sequence[dict[str, Any]],
+        verdicts: Sequence[dict[str, Any]] = (),
+        figure: Any = None,
+        notes: Sequence[str] = (),
+        **arrays: Any,
     ) -> None:
         """Write <stage>.json, .npz and .png and print the tables.
 
         rows, verdicts   what the tables show; verdicts hold claim, estimate, verdict
         figure           a matplotlib Figure, or several by the suffix of their file ("" and "__name")
+        notes            sentences for the reader, below the tables: reasons, limits
         arrays           named arrays for the .npz
         """
         document = {
@@ -209,6 +215,7 @@ class Run:
             "config": plain(self.config),
             "rows": plain(rows),
             "verdicts": plain(verdicts),
+            "notes": list(notes),
             "timings": {name: round(seconds, 2) for name, seconds in self.timings.items()},
             "seconds": round(time.perf_counter() - self._started, 1),
             "provenance": provenance(),
@@ -224,6 +231,8 @@ class Run:
         self.log("\n" + markdown_table(rows))
         if verdicts:
             self.log("\n" + markdown_table(verdicts))
+        for note in notes:
+            self.log(f"- {note}")
         self.log(f"\n{self.path('.json').relative_to(ROOT)} written, {document['seconds']:.0f} s in all")
 
 

@@ -123,6 +123,12 @@ def test_auc_of_a_known_ranking_and_its_choice_of_ridge():
     assert abs(probes.probe(features, shuffled, split, metric=probes.auc).score[0] - 0.5) < 0.12
 
 
+def test_features_that_never_vary_predict_the_mean():
+    label = np.random.default_rng(6).standard_normal((2000, 2))
+    found = probes.probe(np.full((2000, 3), 7.0, np.float32), label, probes.split_by_episode(EPISODES, 0, ALL))
+    assert np.abs(found.score).max() < 0.02
+
+
 def test_bad_input_is_refused():
     split = probes.split_by_episode(EPISODES, 0, ALL)
     with pytest.raises(ValueError, match="2 episodes cannot be split"):

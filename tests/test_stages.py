@@ -4,6 +4,7 @@ The stages run in a copy of src/ in a temporary folder, so that nothing depends 
 """
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -42,7 +43,9 @@ def house(tmp_path_factory) -> Path:
 
 def run_stage(house: Path, stage: str, *options: str) -> subprocess.CompletedProcess:
     command = [sys.executable, str(house / "src" / f"{stage}.py"), *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=house)
+    # One thread for the linear algebra: beside another test on two cores more would wait for each other.
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=house, env=environment)
 
 
 def written(house: Path) -> dict[Path, int]:
