@@ -129,14 +129,14 @@ def _notes(c: Config) -> list[str]:
     n_chunks = -(-c.n_frames // c.chunk)
     kept = ", ".join(f"{alpha:g}^{n_chunks} = {alpha**n_chunks:.1e}" for alpha in ALPHAS.values())
     return [
-        "The original's flat filter 0, its top correlations in Pong, Breakout and Enduro and its small further ones are "
-        "what uncentred pixels and a ridge give (second recipe). In Space Invaders and Asteroids neither recipe gives "
-        "its values; it observed the newest frame alone, and the rest is unknown.",
+        "The original's flat filter 0, its top correlations in Pong, Breakout and Enduro and its small further ones "
+        "are what uncentred pixels and a ridge give (second recipe). In Space Invaders and Asteroids neither recipe "
+        "gives its values; it observed the newest frame alone, and the rest is unknown.",
         "Canonical directions with close correlations are not determined one by one, only together: filters 1 to 3 of "
         "Asteroids and Space Invaders may change places.",
         f"What a stream keeps of Pong at its end: {kept} of its weight. Pong's screen is far brighter than that of "
-        "Asteroids, so that even the second holds Asteroids' filter 1 back: the difference of the two games' pixel means "
-        "looks like a slow signal. The third clock was added to test this.",
+        "Asteroids, so that even the second holds Asteroids' filter 1 back: the difference of the two games' pixel "
+        "means looks like a slow signal. The third clock was added to test this.",
     ]
 
 
