@@ -222,7 +222,7 @@ def stream_curves(curves: Mapping[str, tuple[Sequence[int], np.ndarray]], title:
     curves   panel: frames (n,), values (seeds, n, K)
     """
     figure, axes = plt.subplots(
-        1, len(curves), figsize=(3.2 * len(curves), 3.4), sharey=True, layout="constrained", squeeze=False
+        1, len(curves), figsize=(1 + 2.4 * len(curves), 3.4), sharey=True, layout="constrained", squeeze=False
     )
     for axis, (name, (frames, values)) in zip(axes[0], curves.items(), strict=True):
         for k in range(values.shape[2]):
