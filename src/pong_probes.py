@@ -35,8 +35,10 @@ GROUPS = {
     "raw": tuple(LAGS),
     "L1": ("L1", "L1, third", "L1 random filters", "temporal PCA", "frame differences"),
     "L2": ("L2", "L2, third", "L2 random filters"),
+    "edge": ("L1, 42 x 8 cells", "L1, paddle in full view"),  # why paddle y[t] stays below the original's
 }
 STRIDE = 3  # of the samples that raw pixels are probed on: their kernel holds the square of their number
+FINE = (42, 8)  # rows and columns of cells half as high as the paddle
 SHELF = "pong_probes"
 
 
@@ -66,6 +68,15 @@ def measure(run: Run, group: str, seed: int, **env_options: Any) -> dict[str, An
         lags = LAGS if not env_options else {code: LAGS[code] for code in ORIGINAL[:2]}
         probed = probes.probe_lagged_frames(buffer.frames, truth, third, list(lags.values()), buffer.begins())
         found = {code: results[0] for code, results in zip(lags, probed, strict=True)}
+    elif group == "edge":
+        episodes = buffer.episode_frames()
+        plain = ReSUEncoder().fit(episodes)
+        fine = ReSUEncoder(grid=FINE).fit_moments(plain.moments_, plain.mean_.shape)
+        top = pong_labels.from_ram(buffer.ram).player_y
+        in_view = (top >= pong_labels.FIELD_TOP) & (top <= pong_labels.FIELD_BOTTOM - pong_labels.PADDLE_HEIGHT)
+        whole = probes.split_by_episode(buffer.episodes(), seed, usable & in_view)
+        for code, encoder, split in zip(GROUPS[group], (fine, plain), (every, whole), strict=True):
+            found[code] = probes.probe(np.concatenate([encoder.encode(f) for f in episodes]), truth, split)
     else:
         episodes = buffer.episode_frames()
         for code, features in _features(group, episodes, seed, result):

@@ -199,7 +199,7 @@ def test_patch_moments_merge_and_do_not_depend_on_the_shift():
 
 def test_upper_layers_are_fitted_on_the_maps_of_whole_episodes():
     """The runs look back on the frames before them; with every window used, the moments are those of all maps."""
-    episodes = [screens(np.random.default_rng(i), n, (6, 5), 0.3) for i, n in enumerate((60, 100))]
+    episodes = [screens(np.random.default_rng(i), n, (6, 5), 0.3) for i, n in enumerate((60, 300))]
     options = dict(grid=(2, 2), memory2=2, horizon2=1)
     encoder = ReSUEncoder(n_layers=2, n_windows2=10_000, **options).fit(episodes)
     below = ReSUEncoder(**options).fit(episodes)
