@@ -128,11 +128,11 @@ def _dots(axes, panels, names, references) -> None:
 
 
 def _cut_off_outliers(axis: plt.Axes, estimates: Sequence[Estimate], references: Sequence[float]) -> None:
-    """Let no interval that is ten times as wide as the usual one squeeze all others: its end is written at the edge."""
+    """Let no interval that is 15 times as wide as the usual one squeeze all others: its end is written at the edge."""
     widths = np.array([estimate.high - estimate.low for estimate in estimates])
     if not np.isfinite(widths).all():
         return
-    usual = [e for e, width in zip(estimates, widths, strict=True) if width <= 10 * np.median(widths)]
+    usual = [e for e, width in zip(estimates, widths, strict=True) if width <= 15 * np.median(widths)]
     shown = [*references, *(e.low for e in usual), *(e.high for e in usual)]
     edge = min(shown) - 0.06 * (max(shown) - min(shown))
     cut = [row for row, estimate in enumerate(estimates) if estimate.low < edge]
@@ -140,7 +140,7 @@ def _cut_off_outliers(axis: plt.Axes, estimates: Sequence[Estimate], references:
         axis.set_xlim(edge, max(shown) + 0.06 * (max(shown) - min(shown)))
     for row in cut:
         estimate = estimates[row]
-        text = f"mean {estimate.mean:.2f}, down to {estimate.low:.1f}"
+        text = f"mean {estimate.mean:.2f}, down to {estimate.low:.2f}"
         axis.annotate(text, (edge, row), xytext=(3, 4), textcoords="offset points", fontsize=7)
 
 
@@ -229,6 +229,8 @@ def stream_curves(curves: Mapping[str, tuple[Sequence[int], np.ndarray]], title:
             axis.plot(frames, values[:, :, k].T, color=f"C{k}", linewidth=0.6, alpha=0.5)
             axis.plot(frames, values[:, :, k].mean(axis=0), color=f"C{k}", linewidth=2, label=f"filter {k}")
         axis.set_xscale("symlog", linthresh=frames[1])
+        axis.set_xticks([0, frames[1], frames[-1]], ["0", f"{frames[1]:,}", f"{frames[-1]:,}"])
+        axis.minorticks_off()
         axis.set_title(name, fontsize=9)
         axis.grid(alpha=0.3)
         axis.tick_params(labelsize=8)

@@ -56,7 +56,7 @@ def test_random_patch_filters_stand_on_the_fitted_first_layer(buffer):
     assert np.allclose(((maps[:, :8] - maps[:, 8:]) ** 2).mean(axis=(0, 2, 3)), 1, rtol=1e-3)
     same, other = (random_upper(fitted, episodes, seed).encode(episodes[0]) for seed in (0, 1))
     assert np.array_equal(control.encode(episodes[0]), same) and not np.array_equal(same, other)
-    with pytest.raises(ValueError, match="2"):
+    with pytest.raises(ValueError, match="the encoder has 1 layer"):
         random_upper(ReSUEncoder(grid=(3, 3)).fit(episodes), episodes, 0)
 
 

@@ -68,7 +68,7 @@ def test_every_stage_is_listed_here():
         "record_",
         "bench_",
         "demo_",
-        "asteroids_",
+        "asteroids_enduro_",
     )
     assert {path.stem for path in SRC.glob("*.py") if path.stem.startswith(prefixes)} == set(STAGES)
 
