@@ -29,17 +29,18 @@ from stage_io import Run, guard, parse_config, require_positive, start_run
 N_ACTIONS = 6  # Pong's minimal set
 MEMORY = 8  # past actions that are given, as many as layer 1 sees frames
 WEIGHT = 10.0  # of a standardised action feature beside one feature of the code, so that the ridge hardly shrinks it
+QUIET = 0.2  # a cell is quiet whose features deviate by less than this share of the median cell's
 MARGIN = 0.02  # R2 within which two codes count as equivalent
 NAMES = ("paddle y[t]", "paddle y[t+4]")
 ORIGINAL = {"raw(t,t-1)": 0.733, "raw(t,t-1) + actions": 0.822, "L1": 0.651, "L1 on actions": 0.660}
 # Codes that are measured together. "+ actions" stand beside the code, "on actions" in layer 1's past; "now" includes
-# the action about to be taken; "other actions" are drawn anew, a control; "still cells" are those in which no pixel
-# ever changes.
+# the action about to be taken; "other actions" are drawn anew, a control; "quiet cells" are those in which
+# plain layer 1 hardly moves.
 GROUPS = {
     "raw": ("raw(t,t-1)", "raw(t,t-1) + actions", "raw(t,t-1) + actions now"),
     "beside": ("L1", "L1 + actions", "L1 + actions now", "L1 + other actions"),
     "inside": ("L1 on actions", "L1 on actions now", "L1 on other actions"),
-    "still": ("L1, still cells", "L1 on actions, still cells"),
+    "quiet": ("L1, quiet cells", "L1 on actions, quiet cells"),
 }
 CODES = tuple(code for codes in GROUPS.values() for code in codes)
 CONTRASTS = (
@@ -52,7 +53,7 @@ CONTRASTS = (
     ("L1 on actions", "L1 on other actions"),
     ("L1 on actions now", "L1 on actions"),
     ("L1 + actions", "L1 on actions"),
-    ("L1 on actions, still cells", "L1, still cells"),
+    ("L1 on actions, quiet cells", "L1, quiet cells"),
 )
 
 
@@ -101,13 +102,16 @@ def measure(run: Run, group: str, seed: int) -> dict[str, Any]:
         beside = [extra(buffer.actions, False), extra(buffer.actions, True), extra(drawn, False)]
         found = [probes.probe(features, truth, split)]
         found += [probes.probe(np.concatenate([features, more], axis=1), truth, split, scale=False) for more in beside]
-    elif group == "still":
+    elif group == "quiet":
         plain = ReSUEncoder().fit(buffer.episode_frames())
         codes = [plain.encode(frames) for frames in buffer.episode_frames()], _on_actions(buffer, buffer.actions)[0]
         features = [np.concatenate(code) for code in codes]
-        still = (np.ptp(features[0], axis=0) == 0).reshape(2 * plain.n_units, -1).all(axis=0)  # by cell
-        columns = np.tile(still, 2 * plain.n_units)
-        result["n_still"] = int(still.sum())
+        moving = features[0][split.train].std(axis=0).reshape(2 * plain.n_units, -1).max(axis=0)  # by cell
+        quiet = moving < QUIET * np.median(moving)
+        result["n_quiet"] = int(quiet.sum())
+        if not quiet.any():
+            raise ValueError("no cell of these games is quiet: collect more of them")
+        columns = np.tile(quiet, 2 * plain.n_units)
         found = [probes.probe(code[:, columns], truth, split) for code in features]
     else:
         found = []
@@ -181,13 +185,14 @@ def main(argv: list[str] | None = None) -> None:
         f"Our paddle in Pong, random play, {c.n_frames:,} frames per seed, with and without actions",
         f"R2 on test episodes; mean and 95 % interval over {c.seeds} seeds; o: the original (1 seed)",
     )
-    n_still = sorted({cell["n_still"] for cell in cells["still"]})
+    n_quiet = sorted({cell["n_quiet"] for cell in cells["quiet"]})
+    plain, on_actions = (estimate(r2[code][:, 1]) for code in GROUPS["quiet"])
     notes = [
         "All probes are fitted on every third frame, as those of raw pixels are.",
-        "Why injection helps although each response hardly depends on the action: in cells in which no pixel ever "
-        f"changes ({' to '.join(map(str, n_still))} of 128) the action is all that moves the code, and a linear probe "
-        "can scale it up again. The row 'still cells' reads the paddle off these cells alone. The scalar is crushed in "
-        "proportion, but not lost.",
+        "One way in which the action gets through although each response hardly depends on it: in quiet cells "
+        f"({n_quiet[0]} to {n_quiet[-1]} of 128) little else moves the code, and a linear probe can scale it up again. "
+        f"From these cells alone paddle y[t+4] is read with R2 {plain} off plain layer 1 and {on_actions} off layer 1 on "
+        "actions.",
     ]
     run.finish(table, verdicts, figure, notes, **{code.replace(" ", "_"): r2[code] for code in CODES})
 
