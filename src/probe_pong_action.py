@@ -178,9 +178,10 @@ def main(argv: list[str] | None = None) -> None:
         "claim": f"paddle y[t+4]: L1 on actions equivalent to L1 (within {MARGIN})", "R2 gain": str(gain),
         "verdict": stats_ci.verdict_equivalent(gain, MARGIN),
     })  # fmt: skip
+    drawn = [code for code in CODES if code not in GROUPS["quiet"]]  # near 0: they would squeeze all others
     figure = figures.dots_by_panel(
-        estimates,
-        CODES,
+        {name: estimates[name][: len(drawn)] for name in NAMES},
+        drawn,
         {NAMES[1]: ORIGINAL},
         f"Our paddle in Pong, random play, {c.n_frames:,} frames per seed, with and without actions",
         f"R2 on test episodes; mean and 95 % interval over {c.seeds} seeds; o: the original (1 seed)",
@@ -191,8 +192,8 @@ def main(argv: list[str] | None = None) -> None:
         "All probes are fitted on every third frame, as those of raw pixels are.",
         "One way in which the action gets through although each response hardly depends on it: in quiet cells "
         f"({n_quiet[0]} to {n_quiet[-1]} of 128) little else moves the code, and a linear probe can scale it up again. "
-        f"From these cells alone paddle y[t+4] is read with R2 {plain} off plain layer 1 and {on_actions} off layer 1 on "
-        "actions.",
+        f"From these cells alone paddle y[t+4] is read with R2 {plain} off plain layer 1 and {on_actions} off layer 1 "
+        "on actions.",
     ]
     run.finish(table, verdicts, figure, notes, **{code.replace(" ", "_"): r2[code] for code in CODES})
 
