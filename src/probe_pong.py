@@ -88,7 +88,8 @@ def main(argv: list[str] | None = None) -> None:
         {target: [estimates[target][code] for code in codes] for target in TARGETS},
         codes,
         {target: dict(zip(ORIGINAL, TARGETS[target][1], strict=True)) for target in TARGETS},
-        f"Pong, random play, {c.n_frames:,} frames per seed: ridge probes, split by episode",
+        f"Pong, random play, {c.n_frames:,} frames per seed: ridge probes, split by episode"
+        + ("" if c.max_over == 2 else "; the newest frame alone is observed"),
         f"R2 on test episodes; mean and 95 % interval over {c.seeds} seeds; o: the original (1 seed)",
     )
     notes = [
