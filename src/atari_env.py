@@ -17,6 +17,7 @@ from gymnasium.utils import seeding
 
 GAMES = ("pong", "breakout", "space_invaders", "asteroids", "enduro")
 SIDE = 84  # of an observation [pixels]
+_WAITS_FOR_FIRE = {"breakout": 101}  # game -> byte of the memory that is 0 while no ball is in play
 STEPS_PER_SECOND = 15  # agent steps per second of play
 
 
@@ -31,6 +32,8 @@ class AtariEnv(gymnasium.Env):
     max_over    2: observe the maximum over the last two emulated frames; 1: the newest alone (games that draw objects
                 in every second frame then flicker)
     size        side of the square observation  [pixels]
+    press_fire  while the game waits for FIRE (Breakout, before the first ball and after every lost one), a step presses
+                it whatever the action; games that do not wait are left alone
     Observation (size, size) uint8. Actions are indices into the game's minimal action set, named by `action_names`.
     Raises      ValueError for an unknown game or an option out of range.
     """
@@ -46,6 +49,7 @@ class AtariEnv(gymnasium.Env):
         max_steps: int = 27_000,
         size: int = SIDE,
         max_over: int = 2,
+        press_fire: bool = False,
     ) -> None:
         if game not in GAMES:
             raise ValueError(f"unknown game '{game}': choose one of {', '.join(GAMES)}")
@@ -65,6 +69,7 @@ class AtariEnv(gymnasium.Env):
         self._ale.loadROM(roms.get_rom_path(game))
         self._actions = self._ale.getMinimalActionSet()
         self.action_names = tuple(action.name for action in self._actions)
+        self._ball_byte = _WAITS_FOR_FIRE.get(game) if press_fire else None
         self.action_space = gymnasium.spaces.Discrete(len(self._actions))
         self.observation_space = gymnasium.spaces.Box(0, 255, (size, size), np.uint8)
         height, width = self._ale.getScreenDims()
@@ -89,6 +94,8 @@ class AtariEnv(gymnasium.Env):
     def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """One agent step. The reward is the change of score, unclipped; a lost life is not an end."""
         move, reward = self._actions[action], 0
+        if self._ball_byte is not None and self._ale.getRAM()[self._ball_byte] == 0:
+            move = self._actions[self.action_names.index("FIRE")]
         for i in range(self._frame_skip):
             reward += self._ale.act(move)
             if self._ale.game_over():

@@ -84,3 +84,35 @@ def test_bad_options_are_refused_in_one_sentence():
         AtariEnv("pong", sticky=1.0)
     with pytest.raises(ValueError, match="frame_skip"):
         AtariEnv("pong", frame_skip=0)
+
+
+def test_fire_is_pressed_only_while_the_game_waits_for_it():
+    """With press_fire Breakout plays on under NOOP alone: all five balls are served and lost; without, none is."""
+    games = {}
+    for press_fire in (True, False):
+        env = AtariEnv("breakout", press_fire=press_fire, max_steps=1500)
+        env.reset(seed=5)
+        waiting, over = 0, False
+        while not over:
+            waiting += env.ram()[101] == 0
+            _, _, terminated, truncated, info = env.step(0)
+            over = terminated or truncated
+        games[press_fire] = terminated, info["lives"], waiting
+    assert games[True][:2] == (True, 0)
+    assert games[True][2] < 100
+    assert games[False] == (False, 5, 1500)
+
+
+def test_press_fire_leaves_actions_alone_while_a_ball_is_in_play():
+    """A step that begins with a ball in play is the same with and without it, and so is a game that does not wait."""
+    for game in ("breakout", "pong"):
+        envs = [AtariEnv(game, press_fire=press) for press in (True, False)]
+        fire = envs[0].action_names.index("FIRE")
+        for env in envs:
+            env.reset(seed=11)
+        rng = np.random.default_rng(3)
+        for _ in range(300):
+            waiting = game == "breakout" and envs[0].ram()[101] == 0
+            action = int(rng.integers(len(envs[0].action_names)))
+            frames = [env.step(a)[0] for env, a in zip(envs, (action, fire if waiting else action), strict=True)]
+            np.testing.assert_array_equal(*frames)
