@@ -271,6 +271,22 @@ def test_forgetting_stream_moves_to_the_new_world_and_the_adding_one_remembers()
     assert first.moments_.n_windows == 389  # the encoder that the streams began with is untouched
 
 
+def test_a_chunk_with_several_episodes_is_one_tick_of_the_clock():
+    rng = np.random.default_rng(0)
+    a, b, c = (screens(rng, n, (12, 10), 0.1) for n in (60, 41, 30))
+    together = StreamingReSU(alpha=0.5, grid=(3, 4)).update(a).update(np.concatenate([a, b, c]), starts=(0, 60, 101))
+    apart = StreamingReSU(alpha=0.5, grid=(3, 4)).update(a)
+    apart.moments.decay(0.5)
+    for frames in (a, b, c):
+        apart.moments.update(frames.reshape(len(frames), -1), new_episode=True)
+    assert together.moments == apart.moments and together.n_chunks == 2
+    adding = StreamingReSU(grid=(3, 4)).update(np.concatenate([a, b, c]), starts=(60, 101))
+    assert np.array_equal(adding.refit().filters_, ReSUEncoder(grid=(3, 4)).fit([a, b, c]).filters_)
+    for wrong in ((60, 60), (101, 60), (131,), (-1,)):
+        with pytest.raises(ValueError, match="starts must rise"):
+            adding.update(np.concatenate([a, b, c]), starts=wrong)
+
+
 def test_first_chunk_fully_determines_the_moments():
     """An average that starts at zero would shrink the first moments; the count shrinks with them here."""
     frames = screens(np.random.default_rng(0), 100, (12, 10), 0.1)
