@@ -106,6 +106,23 @@ def slow_upper_maps(maps: np.ndarray, layer) -> np.ndarray:
 UPPER = dict(n_windows2=60, memory2=3, horizon2=2, n_units2=4)
 
 
+@pytest.mark.parametrize("n_layers", [1, 2])
+def test_environments_may_move_on_one_without_the_other(n_layers):
+    rng = np.random.default_rng(5)
+    games = [screens(rng, 30, (12, 10), 0.2) for _ in range(2)]
+    encoder = ReSUEncoder(grid=(3, 4), n_layers=n_layers, n_windows2=200).fit(games)
+    wanted = [encoder.encode(frames) for frames in games]
+    features = encoder.reset(np.stack([games[0][0], games[1][0]]))
+    at = np.zeros(2, int)
+    while (at < 29).any():
+        where = (rng.random(2) < 0.5) & (at < 29)
+        at += where
+        shown = np.stack([games[b][at[b]] if where[b] else rng.integers(0, 255, (12, 10), np.uint8) for b in range(2)])
+        features = encoder.step(shown, where=where)
+        for b in range(2):
+            assert np.array_equal(features[b], wanted[b][at[b]])
+
+
 @pytest.mark.parametrize("moving", [0.003, 0.2])
 def test_upper_layers_online_equal_offline_and_the_definition(moving):
     encoder, frames = fitted((9, 7), (3, 2), moving, n_layers=3, **UPPER)
