@@ -28,7 +28,7 @@ FLOORS = [
         "probes",
         "controls",
     },
-    {"pong_expert", "enduro_expert", "cloning", "pong_probes", "si_probes"},
+    {"pong_expert", "enduro_expert", "asteroids_expert", "cloning", "pong_probes", "si_probes"},
     {"universality"},
 ]
 FLOOR_OF = {name: i for i, names in enumerate(FLOORS) for name in names}
