@@ -28,7 +28,8 @@ FLOORS = [
         "probes",
         "controls",
     },
-    {"pong_expert", "enduro_expert", "breakout_expert", "si_expert", "cloning", "pong_probes", "si_probes"},
+    {"pong_expert", "enduro_expert", "breakout_expert", "si_expert", "asteroids_expert", "cloning", "pong_probes", "si_probes"},
+    {"universality"},
     {"universality"},
 ]
 FLOOR_OF = {name: i for i, names in enumerate(FLOORS) for name in names}
