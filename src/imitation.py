@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from matplotlib.figure import Figure
 
 import cloning
 import controls
@@ -111,7 +110,7 @@ def measure(run: Run, task: Imitation, row: Row, seed: int, save: bool) -> dict[
 
 def tabulate(
     cells: Mapping[Row, Sequence[Mapping[str, Any]]], margin: float, title: str
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]], Figure, dict[str, np.ndarray]]:
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], figures.Figure, dict[str, np.ndarray]]:
     """Table, verdicts, figure and arrays (scores by row) of finished cells.
 
     cells    row: one result of `measure` per seed, the same seeds in every row
