@@ -7,16 +7,19 @@ directly: Gymnasium's own wrappers fetch a screen for every emulated frame, whic
 tests/test_atari_env.py holds the frames, rewards and ends against theirs, bit for bit.
 """
 
-from typing import Any, ClassVar
+import copy
+from typing import Any, ClassVar, Protocol
 
 import cv2
 import gymnasium
 import numpy as np
 from ale_py import ALEInterface, LoggerMode, roms
 from gymnasium.utils import seeding
+from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
 GAMES = ("pong", "breakout", "space_invaders", "asteroids", "enduro")
 SIDE = 84  # of an observation [pixels]
+_WAITS_FOR_FIRE = {"breakout": 101}  # game -> byte of the memory that is 0 while no ball is in play
 STEPS_PER_SECOND = 15  # agent steps per second of play
 
 
@@ -31,6 +34,8 @@ class AtariEnv(gymnasium.Env):
     max_over    2: observe the maximum over the last two emulated frames; 1: the newest alone (games that draw objects
                 in every second frame then flicker)
     size        side of the square observation  [pixels]
+    press_fire  while the game waits for FIRE (Breakout, before the first ball and after every lost one), a step presses
+                it whatever the action; games that do not wait are left alone
     Observation (size, size) uint8. Actions are indices into the game's minimal action set, named by `action_names`.
     Raises      ValueError for an unknown game or an option out of range.
     """
@@ -46,6 +51,7 @@ class AtariEnv(gymnasium.Env):
         max_steps: int = 27_000,
         size: int = SIDE,
         max_over: int = 2,
+        press_fire: bool = False,
     ) -> None:
         if game not in GAMES:
             raise ValueError(f"unknown game '{game}': choose one of {', '.join(GAMES)}")
@@ -65,6 +71,7 @@ class AtariEnv(gymnasium.Env):
         self._ale.loadROM(roms.get_rom_path(game))
         self._actions = self._ale.getMinimalActionSet()
         self.action_names = tuple(action.name for action in self._actions)
+        self._ball_byte = _WAITS_FOR_FIRE.get(game) if press_fire else None
         self.action_space = gymnasium.spaces.Discrete(len(self._actions))
         self.observation_space = gymnasium.spaces.Box(0, 255, (size, size), np.uint8)
         height, width = self._ale.getScreenDims()
@@ -89,6 +96,8 @@ class AtariEnv(gymnasium.Env):
     def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """One agent step. The reward is the change of score, unclipped; a lost life is not an end."""
         move, reward = self._actions[action], 0
+        if self._ball_byte is not None and self._ale.getRAM()[self._ball_byte] == 0:
+            move = self._actions[self.action_names.index("FIRE")]
         for i in range(self._frame_skip):
             reward += self._ale.act(move)
             if self._ale.game_over():
@@ -113,3 +122,92 @@ class AtariEnv(gymnasium.Env):
     def render(self) -> np.ndarray:
         """(210, 160, 3) uint8: the last emulated frame in colour."""
         return self._ale.getScreenRGB()
+
+
+class OnlineEncoder(Protocol):
+    """What the wrappers below need of an encoder: `resu_conv.ReSUEncoder` and the codes of controls.py have it."""
+
+    @property
+    def n_features(self) -> int: ...
+
+    def reset(self, frames: np.ndarray) -> np.ndarray: ...
+
+    def step(
+        self, frames: np.ndarray, restarted: np.ndarray | None = None, where: np.ndarray | None = None
+    ) -> np.ndarray: ...
+
+
+def _feature_space(encoder: OnlineEncoder) -> gymnasium.spaces.Box:
+    return gymnasium.spaces.Box(0.0, np.inf, (encoder.n_features,), np.float32)
+
+
+class EncodedEnv(gymnasium.Wrapper):
+    """One environment seen through an encoder: observations are its features (D,) float32 instead of frames (H, W).
+
+    encoder   fitted; a copy of it keeps the past of this environment alone
+    """
+
+    def __init__(self, env: gymnasium.Env, encoder: OnlineEncoder) -> None:
+        super().__init__(env)
+        self._encoder = copy.deepcopy(encoder)
+        self.observation_space = _feature_space(encoder)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
+        """Start an episode and forget the last one."""
+        frame, info = self.env.reset(seed=seed, options=options)
+        return self._encoder.reset(frame[None])[0], info
+
+    def step(self, action: Any) -> tuple[np.ndarray, Any, bool, bool, dict[str, Any]]:
+        """One step of the environment."""
+        frame, reward, terminated, truncated, info = self.env.step(action)
+        return self._encoder.step(frame[None])[0], reward, terminated, truncated, info
+
+
+class EncodedVectorEnv(VectorWrapper):
+    """B environments seen through one encoder: observations are features (B, D) float32 instead of frames (B, H, W).
+
+    At an automatic reset the new episode begins without the old one's past. With AutoresetMode.SAME_STEP
+    info["final_obs"] holds the features of the last frames, as an object array with None elsewhere.
+    env       vector environment whose observations are (B, H, W) uint8
+    encoder   fitted; a copy of it keeps the past of these environments alone
+    Raises    TypeError if env is no vector environment; ValueError before the first reset.
+    """
+
+    def __init__(self, env: VectorEnv, encoder: OnlineEncoder) -> None:
+        super().__init__(env)
+        self._encoder = copy.deepcopy(encoder)
+        self._mode = env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
+        self.single_observation_space = _feature_space(encoder)
+        self.observation_space = gymnasium.vector.utils.batch_space(self.single_observation_space, env.num_envs)
+        self._ended: np.ndarray | None = None
+
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Start an episode everywhere, or where options["reset_mask"] says so (AutoresetMode.DISABLED)."""
+        chosen = (options or {}).get("reset_mask")  # Gymnasium takes it out of the options
+        frames, info = self.env.reset(seed=seed, options=options)
+        if chosen is None or self._ended is None:
+            self._ended = np.zeros(self.num_envs, bool)
+            return self._encoder.reset(frames), info
+        self._ended = self._ended & ~chosen
+        return self._encoder.step(frames, restarted=chosen, where=chosen), info
+
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """One step everywhere, with automatic resets as the wrapped environment does them."""
+        if self._ended is None:
+            raise ValueError("call reset before step")
+        frames, rewards, terminated, truncated, info = self.env.step(actions)
+        ended = terminated | truncated
+        if self._mode == AutoresetMode.SAME_STEP and ended.any():
+            last = np.stack([info["final_obs"][b] if ended[b] else frames[b] for b in range(self.num_envs)])
+            features = self._encoder.step(last)
+            finals = np.full(self.num_envs, None, object)
+            for b in np.flatnonzero(ended):
+                finals[b] = features[b]
+            info = {**info, "final_obs": finals}
+            features = self._encoder.step(frames, restarted=ended, where=ended)
+        else:
+            features = self._encoder.step(frames, restarted=self._ended & (self._mode == AutoresetMode.NEXT_STEP))
+        self._ended = ended
+        return features, rewards, terminated, truncated, info

@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> None:
     run = start_run(__file__, config)
     c = run.config
     clone = Clone.load(
-        run.results / "clones" / f"pong_{c.expert}", CLONED_BY[c.expert] + (" --smoke" if c.smoke else "")
+        run.results / "clones" / f"pong_{c.expert}", CLONED_BY[f"pong_{c.expert}"] + (" --smoke" if c.smoke else "")
     )
     games = rollouts.play(clone, c.games, (FRESH_GAMES, rollouts.EVALUATION), sticky=c.sticky)
     scores = np.array([game.score for game in games])

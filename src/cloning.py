@@ -17,14 +17,18 @@ import figures
 import heads
 from atari_env import STEPS_PER_SECOND, AtariEnv
 from controls import RawPixels
-from heads import DenseHead
+from heads import DenseHead, SteppedHead
 from resu_conv import ReSUEncoder
 from rollouts import AGGREGATION, EVALUATION, Buffer, Policy, collect, game_rngs, record_game
 
-# The commands that make the saved clones of each Pong expert, for the messages of those who need one.
+# The commands that make the clones under results/clones/, for the messages of those who need one.
 CLONED_BY = {
-    "reactive": "run python src/bc_pong.py",
-    "winning": "run python src/bc_pong.py --expert winning --dagger-rounds 5 --memory 4 --grid 28 12 --seeds 3",
+    "pong_reactive": "run python src/bc_pong.py",
+    "pong_winning": "run python src/bc_pong.py --expert winning --dagger-rounds 5 --memory 4 --grid 28 12 --seeds 3",
+    "breakout_predictive": "run python src/bc_games.py --game breakout",
+    "space_invaders_dodging": "run python src/bc_games.py --game space_invaders",
+    "asteroids_aiming": "run python src/bc_games.py --game asteroids",
+    "enduro_planning": "run python src/bc_games.py --game enduro",
 }
 
 
@@ -50,13 +54,16 @@ class Clone:
     def start(self, rng: np.random.Generator, action_names: tuple[str, ...]) -> None:
         """A new game: forget the frames of the last one."""
         self._actions = [action_names.index(name) for name in self.class_names]
-        self._fresh = True
+        self._stepped, self._fresh = SteppedHead(self.head), True
 
     def act(self, frame: np.ndarray, ram: np.ndarray) -> int:
         """The action of the highest-scoring class; only the frame is looked at."""
-        features = self.code.reset(frame[None]) if self._fresh else self.code.step(frame[None])
-        self._fresh = False
-        return self._actions[int(self.head.logits(features[0]).argmax())]
+        if self._fresh:
+            scores = self._stepped.reset(self.code.reset(frame[None])[0])
+            self._fresh = False
+        else:
+            scores = self._stepped.logits(self.code.step(frame[None])[0])
+        return self._actions[int(scores.argmax())]
 
     def save(self, path: Path) -> None:
         """Write <path>_encoder.npz and <path>_head.npz; only a clone on a `ReSUEncoder` can be saved."""
@@ -76,13 +83,20 @@ class Clone:
         return cls(encoder, head, names)
 
 
-def film(clone: Clone, seed: int, skip: float, seconds: float, title: str, game: str = "pong") -> bytes:
-    """A GIF of a clone at play with the maps of its code: `seconds` of a game after leaving out `skip` seconds."""
+def film(clone: Clone, seed: int, skip: float, seconds: float, title: str, game: str, **env_options: Any) -> bytes:
+    """A GIF of a clone at play with the maps of its code: `seconds` of a game after leaving out `skip` seconds.
+
+    Raises   ValueError if the game is over before the first picture.
+    """
     assert isinstance(clone.code, ReSUEncoder)
     first, most = round(skip * STEPS_PER_SECOND), round((skip + seconds) * STEPS_PER_SECOND)
     rng = next(game_rngs((seed, EVALUATION)))
-    recording = record_game(clone, rng, {"game": game}, None, most, screens=True)
+    recording = record_game(clone, rng, {"game": game, **env_options}, None, most, screens=True)
     assert recording.screens is not None
+    if len(recording.actions) <= first:
+        raise ValueError(
+            f"this game lasted {len(recording.actions) / STEPS_PER_SECOND:.0f} s: skip less than {skip:g} s"
+        )
     names = AtariEnv(game).action_names
     maps = clone.code.maps(recording.frames)[first:]
     actions = [names[action] for action in recording.actions[first:]]

@@ -40,15 +40,19 @@ class RawPixels:
         self._history = np.repeat(frames.reshape(len(frames), 1, -1), self.n_frames, axis=1)
         return self._history.reshape(len(frames), -1).copy()
 
-    def step(self, frames: np.ndarray, restarted: np.ndarray | None = None) -> np.ndarray:
-        """Next frames (B, H, W) -> (B, D); restarted (B,) marks first frames of new episodes."""
+    def step(
+        self, frames: np.ndarray, restarted: np.ndarray | None = None, where: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Next frames (B, H, W) -> (B, D); (B,) flags: first frames of episodes, who has one."""
         if self._history is None:
             raise ValueError("call reset(frames) with the first frames before step")
         flat = frames.reshape(len(frames), -1)
-        self._history[:, 1:] = self._history[:, :-1].copy()
-        self._history[:, 0] = flat
+        moving = np.ones(len(frames), bool) if where is None else where
+        self._history[moving, 1:] = self._history[moving, :-1]
+        self._history[moving, 0] = flat[moving]
         if restarted is not None:
-            self._history[restarted] = flat[restarted][:, None]
+            again = restarted & moving
+            self._history[again] = flat[again][:, None]
         return self._history.reshape(len(frames), -1).copy()
 
 

@@ -77,7 +77,8 @@ def main(argv: list[str] | None = None) -> None:
         )
 
     def record() -> None:
-        gif = cloning.film(clone, c.seed, 6.0, 1.0 if c.smoke else 20.0, f"Pong: a ReSU clone of the {c.expert} expert")
+        title = f"Pong: a ReSU clone of the {c.expert} expert"
+        gif = cloning.film(clone, c.seed, 6.0, 1.0 if c.smoke else 20.0, title, "pong")
         array_files.write_atomically(run.media / "pong.gif", lambda file: file.write(gif) and None)
 
     run.timed("draw media/pong.gif", record)

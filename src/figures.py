@@ -73,17 +73,29 @@ def score_intervals(
     names: Sequence[str], estimates: Sequence[Estimate], scores: Sequence[np.ndarray], title: str, xlabel: str
 ) -> Figure:
     """One row per policy: every replication's mean as a dot, the mean and its 95 % interval in black."""
-    figure, axes = plt.subplots(figsize=(7.6, 1.2 + 0.42 * len(names)), layout="constrained")
-    for row, (estimate, values) in enumerate(zip(estimates, scores, strict=True)):
-        spread = np.linspace(-0.18, 0.18, len(values)) if len(values) > 1 else np.zeros(1)
-        axes.plot(values, row + spread, ".", color="tab:blue", alpha=0.55, markersize=7)
-        if np.isfinite(estimate.low):
-            axes.plot([estimate.low, estimate.high], [row, row], color="black", linewidth=2)
-        axes.plot(estimate.mean, row, "D", color="black", markersize=5)
-    axes.set_yticks(range(len(names)), names)
-    axes.invert_yaxis()
-    axes.grid(axis="x", alpha=0.3)
-    axes.set_xlabel(xlabel)
+    return score_panels({"": (names, estimates, scores)}, title, xlabel)
+
+
+def score_panels(
+    panels: Mapping[str, tuple[Sequence[str], Sequence[Estimate], Sequence[np.ndarray]]], title: str, xlabel: str
+) -> Figure:
+    """`score_intervals` for several games, one below the other: {game: (names, estimates, scores)}."""
+    heights = [0.7 + 0.42 * len(names) for names, _, _ in panels.values()]
+    figure, column = plt.subplots(
+        len(panels), 1, figsize=(7.6, 0.5 + sum(heights)), height_ratios=heights, squeeze=False, layout="constrained"
+    )
+    for axes, (game, (names, estimates, scores)) in zip(column[:, 0], panels.items(), strict=True):
+        for row, (estimate, values) in enumerate(zip(estimates, scores, strict=True)):
+            spread = np.linspace(-0.18, 0.18, len(values)) if len(values) > 1 else np.zeros(1)
+            axes.plot(values, row + spread, ".", color="tab:blue", alpha=0.55, markersize=7)
+            if np.isfinite(estimate.low):
+                axes.plot([estimate.low, estimate.high], [row, row], color="black", linewidth=2)
+            axes.plot(estimate.mean, row, "D", color="black", markersize=5)
+        axes.set_yticks(range(len(names)), names)
+        axes.invert_yaxis()
+        axes.grid(axis="x", alpha=0.3)
+        axes.set_title(game, fontsize=10)
+    column[-1, 0].set_xlabel(xlabel)
     figure.suptitle(title, fontsize=10)
     return figure
 
@@ -216,8 +228,10 @@ def filter_shapes(banks: Mapping[str, np.ndarray], games: Sequence[str], title: 
     return figure
 
 
-def stream_curves(curves: Mapping[str, tuple[Sequence[int], np.ndarray]], title: str) -> Figure:
-    """|cosine| with the native filters against frames streamed.
+def stream_curves(
+    curves: Mapping[str, tuple[Sequence[int], np.ndarray]], title: str, ylabel: str = "|cosine| with the native filter"
+) -> Figure:
+    """|cosine| of streamed filters with others against frames streamed.
 
     curves   panel: frames (n,), values (seeds, n, K)
     """
@@ -234,7 +248,7 @@ def stream_curves(curves: Mapping[str, tuple[Sequence[int], np.ndarray]], title:
         axis.set_title(name, fontsize=9)
         axis.grid(alpha=0.3)
         axis.tick_params(labelsize=8)
-    axes[0, 0].set_ylabel("|cosine| with the native filter")
+    axes[0, 0].set_ylabel(ylabel)
     axes[0, 0].legend(fontsize=8)
     figure.supxlabel("frames streamed; thin: seeds, thick: their mean", fontsize=9)
     figure.suptitle(title, fontsize=10)

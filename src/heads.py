@@ -17,6 +17,7 @@ from scipy import linalg
 from torch import nn
 
 import array_files
+import head_kernels
 
 BATCH = 256  # samples per optimiser step
 CHUNK = 8192  # rows per block of a pass over all features
@@ -71,6 +72,33 @@ class DenseHead:
         except (KeyError, ValueError, IndexError) as error:
             raise ValueError(f"{path} is not a consistent head file ({error}): {remedy}") from error
         return head, data
+
+
+class SteppedHead:
+    """A head for one sample after the other: an update costs what differs from the first sample, not D.
+
+    Of a game's code few numbers move; the image of the others under the first layer is computed once. The scores are
+    those of `DenseHead.logits` up to rounding in float32.
+    """
+
+    def __init__(self, head: DenseHead) -> None:
+        pairs = zip(head.weights, head.biases, strict=True)
+        self._weights = tuple(np.ascontiguousarray(np.concatenate([w.T, b[None]]), np.float32) for w, b in pairs)
+        self._reference: np.ndarray | None = None
+
+    def reset(self, x: np.ndarray) -> np.ndarray:
+        """Begin at a first sample: x (D,) -> (C,) float32. It is the reference until the next reset."""
+        self._reference = np.array(x, np.float32)
+        self._start = self._weights[0][:-1].T @ self._reference + self._weights[0][-1]
+        return self.logits(x)
+
+    def logits(self, x: np.ndarray) -> np.ndarray:
+        """Class scores: x (D,) -> (C,) float32. Raises ValueError before `reset`, or for another D."""
+        if self._reference is None or x.shape != self._reference.shape:
+            raise ValueError("call reset with the first sample before logits, and keep to its size")
+        out = np.empty(self._weights[-1].shape[1], np.float32)
+        head_kernels.dense_layers(np.ascontiguousarray(x, np.float32), self._reference, self._start, self._weights, out)
+        return out
 
 
 @dataclass(frozen=True)
@@ -220,6 +248,7 @@ def train(
     epochs: int = 10,
     learning_rate: float = 1e-3,
     weight_decay: float = 1e-4,
+    chunk: int = CHUNK,
 ) -> list[float]:
     """Cross-entropy training with AdamW, the learning rate falling to 0 along a cosine: the one loop of all heads.
 
@@ -229,6 +258,7 @@ def train(
     seed             of the order of samples
     taught, held_out indices of the samples to train on and to validate on; after every epoch the accuracy on the
                      latter is taken, and the best epoch's weights are kept at the end
+    chunk            samples per forward pass when the accuracy is taken
     Returns          validation accuracy per epoch (empty without held-out samples)
     """
     rng = np.random.default_rng(seed)
@@ -248,7 +278,7 @@ def train(
             optimiser.step()
             schedule.step()
         if held_out is not None:
-            accuracies.append(accuracy(model, x, y, prepare, held_out))
+            accuracies.append(accuracy(model, x, y, prepare, held_out, chunk))
             if accuracies[-1] >= max(accuracies):
                 best = {name: value.clone() for name, value in model.state_dict().items()}
     if best:
@@ -259,12 +289,17 @@ def train(
 
 @torch.no_grad()
 def accuracy(
-    model: nn.Module, x: np.ndarray, y: np.ndarray, prepare: Callable[[np.ndarray], torch.Tensor], chosen: np.ndarray
+    model: nn.Module,
+    x: np.ndarray,
+    y: np.ndarray,
+    prepare: Callable[[np.ndarray], torch.Tensor],
+    chosen: np.ndarray,
+    chunk: int = CHUNK,
 ) -> float:
     """Share of the chosen samples whose highest score is at their class."""
     model.eval()
     hits = 0
-    for i in range(0, len(chosen), CHUNK):
-        part = chosen[i : i + CHUNK]
+    for i in range(0, len(chosen), chunk):
+        part = chosen[i : i + chunk]
         hits += int((model(prepare(x[part])).argmax(dim=1).numpy() == y[part]).sum())
     return hits / len(chosen)

@@ -1,8 +1,10 @@
 """Stage 10: GIFs of clones at play: the game, the score, the chosen action, and the ON/OFF maps of the code beside it.
 
-Reads      results/clones/pong_<expert>_*          Writes  media/pong.gif, results/record_gameplay.{json,log}
-Run        python src/record_gameplay.py                       (30 s)
-           python src/record_gameplay.py --expert reactive --seconds 10
+Asteroids has a script of its own, record_asteroids.py. FIRE is pressed when Breakout waits for it.
+
+Reads      results/clones/<game>_<expert>_*      Writes  media/<game>.gif, results/record_gameplay.{json,log}
+Run        python src/record_gameplay.py                       (2 min)
+           python src/record_gameplay.py --games pong --seconds 10
            python src/record_gameplay.py --smoke               (needs python src/bc_pong.py --smoke first)
 """
 
@@ -11,34 +13,53 @@ from typing import Literal
 
 import array_files
 from cloning import CLONED_BY, Clone, film
+from demonstrations import TASKS
 from stage_io import guard, parse_config, start_run
+
+# What is shown: whose clone, seconds left out at the start, seconds of play (GIFs of at most 3 MB)
+FILMS = {
+    "pong": ("winning", 6.0, 40.0),
+    "breakout": ("predictive", 4.0, 30.0),
+    "space_invaders": ("dodging", 6.0, 25.0),
+    "enduro": ("planning", 6.0, 12.0),
+}
 
 
 @dataclass(frozen=True)
 class Config:
     """Options."""
 
-    expert: Literal["reactive", "winning"] = "winning"  # whose clone plays
-    seconds: float = 40.0  # of play [s]
-    skip: float = 6.0  # left out at the start [s]
+    games: tuple[Literal["pong", "breakout", "space_invaders", "enduro"], ...] = tuple(FILMS)  # type: ignore[assignment]
+    expert: str = ""  # whose clone plays, where there are several
+    seconds: float = 0.0  # of play, 0 for each game's own choice [s]
     seed: int = 0  # of the game
     smoke: bool = False
 
 
-SMOKE = {"seconds": 1.0, "skip": 1.0, "expert": "reactive"}
+SMOKE = {"games": ("pong",), "seconds": 1.0, "expert": "reactive"}
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Play, draw, write the GIF."""
-    run = start_run(__file__, parse_config(Config, argv, SMOKE))
+    """Play, draw, write the GIFs."""
+    config = parse_config(Config, argv, SMOKE)
+    if config.seconds < 0:
+        raise ValueError(f"--seconds must not be negative, not {config.seconds:g}")
+    run = start_run(__file__, config)
     c = run.config
-    clone = Clone.load(
-        run.results / "clones" / f"pong_{c.expert}", CLONED_BY[c.expert] + (" --smoke" if c.smoke else "")
-    )
-    path = run.media / "pong.gif"
-    gif = film(clone, c.seed, c.skip, c.seconds, f"Pong: a ReSU clone of the {c.expert} expert (right paddle)")
-    array_files.write_atomically(path, lambda file: file.write(gif) and None)
-    run.finish([{"file": path.name, "seconds of play": c.seconds, "MB": len(gif) / 1e6}])
+    rows = []
+    for game in c.games:
+        expert, skip, seconds = FILMS[game]
+        expert, skip, seconds = c.expert or expert, min(skip, 1.0) if c.smoke else skip, c.seconds or seconds
+        name = f"{game}_{expert}"
+        remedy = CLONED_BY.get(name, f"there is no clone of {name}") + (" --smoke" if c.smoke else "")
+        clone = Clone.load(run.results / "clones" / name, remedy)
+        title = f"{TASKS[game].label}: a ReSU clone of the {expert} expert"
+        gif = film(clone, c.seed, skip, seconds, title, game, **TASKS[game].env)
+        path = run.media / f"{game}.gif"
+        array_files.write_atomically(path, lambda file, gif=gif: file.write(gif) and None)
+        rows.append({"file": path.name, "clone of": expert, "seconds of play": seconds, "MB": len(gif) / 1e6})
+        run.log(str(rows[-1]))
+    run.finish(rows)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ STAGES = (
         "Stage 1: dead leaves",
         "Does moving dead-leaves input give lamina-like filters, and how do they change with the noise?",
     ),
-    ("eval_expert", "Experts", "The hand-written Pong players that are imitated."),
+    ("eval_expert", "Experts", "The hand-written players that are imitated."),
     ("demo_pong", "The whole path, one seed", "What `make demo` prints; intervals here are over games."),
     ("probe_pong", "Stage 2: linear probes on Pong", "What can be read off the code by one matrix?"),
     ("probe_pong_newest", "Stage 2 without the maximum over two frames", "Does the observation explain the paddle?"),
@@ -38,6 +38,17 @@ STAGES = (
     ),
     ("bc_pong", "Stage 4a: imitating the reactive expert", "Do the features suffice for control?"),
     ("bc_pong_winning", "Stage 4a: imitating the winning expert", "Does the clone of a winner win?"),
+    ("eval_breakout_expert", "Breakout's experts", "Who is imitated in Breakout."),
+    ("bc_games_breakout", "Stage 4: imitating the Breakout expert", "Codes and heads, with controls."),
+    ("bc_games_space_invaders", "Stage 4: imitating the Space Invaders expert", "Codes and heads, with controls."),
+    ("bc_games_asteroids", "Stage 11: imitating the Asteroids expert", "Codes and heads, with controls."),
+    ("bc_games_enduro", "Stage 11: imitating the Enduro expert", "Codes and heads, with controls."),
+    ("bc_breakout", "Stage 5: from Pong to Breakout", "Does streaming a Pong encoder match fitting anew?"),
+    ("bc_pong_cnn_tuning", "Stage 6: settings tried", "Validation accuracy on the tuning seed."),
+    ("bc_pong_cnn", "Stage 6: the DQN network end to end", "Is it any better than ReSU with an MLP?"),
+    ("transfer_matrix", "Stages 9a and 9b: adaptation from game to game", "Where does streaming pay?"),
+    ("transfer_forgetting", "Stage 9c: forgetting", "What is left of Pong after Breakout?"),
+    ("bench_play", "Speed of play", "What does a clone cost on top of the emulator?"),
 )
 
 

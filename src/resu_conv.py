@@ -315,6 +315,7 @@ class ReSUEncoder:
             "out": np.empty((n, 2 * k * c), np.float32),
         }
         if self.n_layers > 1:
+            self._online["top"] = np.empty((n, self.n_features), np.float32)
             self._upper_states = [self._new_upper_state() for _ in range(n)]
         return self.step(frames, np.ones(n, bool))
 
@@ -335,10 +336,13 @@ class ReSUEncoder:
             "changed": np.empty(p, np.int32),
         }
 
-    def step(self, frames: np.ndarray, restarted: np.ndarray | None = None) -> np.ndarray:
+    def step(
+        self, frames: np.ndarray, restarted: np.ndarray | None = None, where: np.ndarray | None = None
+    ) -> np.ndarray:
         """Features after one new frame in each environment: (B, H, W) uint8 -> (B, D) float32, a fresh array.
 
         restarted  (B,) bool, True where the frame is the first of a new episode; default: nowhere
+        where      (B,) bool, environments that have a new frame; the others keep their features; default: all
         Raises     ValueError before `reset`, or if the number of environments or the frame size changed.
         """
         frames = self._check_frames(frames)
@@ -347,16 +351,19 @@ class ReSUEncoder:
         state = self._online
         n = len(state["newest"])
         restarted = np.zeros(n, bool) if restarted is None else np.asarray(restarted, bool)
-        if len(frames) != n or restarted.shape != (n,):
+        where = np.ones(n, bool) if where is None else np.asarray(where, bool)
+        if len(frames) != n or restarted.shape != (n,) or where.shape != (n,):
             raise ValueError(f"expected frames and flags of {n} environments, not {len(frames)} and {restarted.shape}")
         resu_kernels.encode_step(
-            frames.reshape(n, -1), restarted, state["history"], state["newest"], self._taps, self._offsets,
+            frames.reshape(n, -1), where, restarted, state["history"], state["newest"], self._taps, self._offsets,
             self._cell_of, self._gain, state["response"], state["sums"], state["last_change"], state["active"],
             state["n_active"], state["out"],
         )  # fmt: skip
         if self.n_layers == 1:
             return state["out"].copy()
-        return np.stack([self._step_upper(b, bool(fresh)) for b, fresh in enumerate(restarted)])
+        for b in np.flatnonzero(where):
+            state["top"][b] = self._step_upper(b, bool(restarted[b]))
+        return state["top"].copy()
 
     def _step_upper(self, b: int, fresh: bool) -> np.ndarray:
         assert self._online is not None
@@ -399,7 +406,7 @@ class ReSUEncoder:
                 n_units2=int(data["n_units2"]), n_windows2=int(data["n_windows2"]),
             )  # fmt: skip
             _expect(data["filters"], (encoder.n_units, encoder.memory))
-            _expect(data["correlations"], (encoder.n_units,))
+            _expect(np.nan_to_num(data["correlations"]), (encoder.n_units,))  # NaN with hand-made filters
             _expect(data["mean"], data["mean"].shape[:2])
             encoder._set_first_layer(data["filters"], data["correlations"], data["mean"])
             n_maps, layers = 2 * encoder.n_units, []

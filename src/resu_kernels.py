@@ -309,11 +309,13 @@ def encode_dense(frames, taps, offsets, width, row_edges, column_edges, gain, bl
 
 @njit(cache=True)
 def encode_step(
-    frames, restarted, history, newest, taps, offsets, cell_of, gain, response, sums, last_change, active, n_active, out
-):
+    frames, where, restarted, history, newest, taps, offsets, cell_of, gain, response, sums, last_change,
+    active, n_active, out,
+):  # fmt: skip
     """Online encoding: one new frame in each of B environments, the same numbers as `encode_events`.
 
     frames   (B, P) uint8     restarted  (B,) bool, True where the frame is the first of an episode
+    where    (B,) bool, environments that move on; all else of the others stays as it is
     history  (B, R, P) uint8  the last frames in consecutive rows, R >= 2m; `newest` (B,) is the row of the newest
     response (B, P, K), sums (B, C, 2K), last_change (B, P), active (B, P), n_active (B,): state, updated in place
     out      (B, 2K * C) float32, updated in place (it must hold the previous step's output)
@@ -323,6 +325,8 @@ def encode_step(
     found = np.empty(n_pixels, np.int32)
     touched = np.empty(n_pixels + 1, np.int32)
     for b in range(frames.shape[0]):
+        if not where[b]:
+            continue
         rows = history[b]
         if restarted[b]:
             newest[b] = 0

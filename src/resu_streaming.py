@@ -8,6 +8,8 @@ fully determines the moments: nothing is ever averaged with zero.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Self
 
 import numpy as np
@@ -50,18 +52,25 @@ class StreamingReSU:
         stream.frame_shape = (height, width)
         return stream
 
-    def update(self, frames: np.ndarray, new_episode: bool = False) -> Self:
+    def update(self, frames: np.ndarray, new_episode: bool = False, starts: Sequence[int] = ()) -> Self:
         """Take in one chunk (T, H, W) uint8 of any length, continuing the last episode unless `new_episode`.
 
-        Raises   ValueError if the frames are of another size or dtype.
+        starts   indices in the chunk at which further episodes begin; its parts count as one chunk of the clock
+        Raises   ValueError if the frames are of another size or dtype, or starts do not rise within the chunk.
         """
         frames = resu_conv.as_episode(frames)
         if self.frame_shape not in (None, frames.shape[1:]):
             raise ValueError(f"frames are {frames.shape[1:]} pixels, but this stream holds {self.frame_shape}")
         height, width = frames.shape[1:]
         self.frame_shape = (height, width)
+        cuts = [int(start) for start in starts if start > 0]
+        if not all(a < b for a, b in pairwise([0, *cuts, len(frames)])) or any(start < 0 for start in starts):
+            raise ValueError(f"starts must rise within 0 .. {len(frames) - 1}, not {list(starts)}")
         self.moments.decay(self.alpha)
-        self.moments.update(frames.reshape(len(frames), -1), new_episode)
+        begins_anew = new_episode or 0 in starts
+        for begin, end in pairwise([0, *cuts, len(frames)]):
+            part = frames[begin:end]
+            self.moments.update(part.reshape(len(part), -1), new_episode=begin > 0 or begins_anew)
         self.n_chunks += 1
         return self
 

@@ -99,6 +99,13 @@ class Buffer:
         """The frames of each game, as `ReSUEncoder.fit` takes them."""
         return [self.frames[episode] for episode in self.episodes()]
 
+    def chunks(self, size: int, n_frames: int | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The first n_frames (all by default) in pieces of at most `size` frames, and where games begin in each."""
+        n = len(self) if n_frames is None else min(n_frames, len(self))
+        for i in range(0, n, size):
+            end = min(i + size, n)
+            yield self.frames[i:end], self.starts[(self.starts >= i) & (self.starts < end)] - i
+
     def begins(self) -> np.ndarray:
         """(T,) int64: the first index of each step's game."""
         return np.repeat(self.starts, np.diff([*self.starts, len(self)]))
@@ -160,12 +167,12 @@ def game_rngs(seed: Seed) -> Iterator[np.random.Generator]:
 
 
 @functools.lru_cache(maxsize=4)
-def _environment(**env_options: Any) -> AtariEnv:
+def environment(**env_options: Any) -> AtariEnv:
     """One emulator per process and set of options: loading a game takes as long as 300 of its steps."""
     return AtariEnv(**env_options)
 
 
-atexit.register(_environment.cache_clear)  # an emulator that outlives the interpreter's shutdown is reported as a leak
+atexit.register(environment.cache_clear)  # an emulator that outlives the interpreter's shutdown is reported as a leak
 
 
 def _begin(env: AtariEnv, policy: Policy, rng: np.random.Generator) -> np.ndarray:
@@ -176,7 +183,7 @@ def _begin(env: AtariEnv, policy: Policy, rng: np.random.Generator) -> np.ndarra
 
 def play_game(policy: Policy, rng: np.random.Generator, env_options: dict[str, Any]) -> Game:
     """One full game."""
-    env = _environment(**env_options)
+    env = environment(**env_options)
     frame = _begin(env, policy, rng)
     score, length, actions, over = 0.0, 0, [0] * len(env.action_names), False
     while not over:
@@ -200,7 +207,7 @@ def record_game(
     teacher   answers every observation without acting on it: its actions become the targets
     screens   keep the colour screens, too (100 kB per step)
     """
-    env = _environment(**env_options)
+    env = environment(**env_options)
     frame = _begin(env, policy, rng)
     if teacher is not None:
         teacher.start(rng, env.action_names)
@@ -243,7 +250,7 @@ def play(
     Returns       n_games results in order; the same seed gives the same games on any number of cores.
     """
     options = {"game": game, **env_options}
-    _environment(**options)  # a wrong option fails here, with a clear message
+    environment(**options)  # a wrong option fails here, with a clear message
     tasks = (joblib.delayed(play_game)(policy, rng, options) for rng in islice(game_rngs(seed), n_games))
     return list(stage_io.progress(_in_order(tasks), description, n_games, "game"))
 
@@ -264,7 +271,7 @@ def collect(
     if n_frames < 1:
         raise ValueError(f"n_frames must be at least 1, not {n_frames}")
     options = {"game": game, **env_options}
-    _environment(**options)
+    environment(**options)
     tasks = (joblib.delayed(record_game)(policy, rng, options, teacher, n_frames) for rng in game_rngs(seed))
     parts: dict[str, np.ndarray] = {}
     starts, filled = [], 0

@@ -72,17 +72,10 @@ def stream(
 
     encoder = note(0)
     n_chunks = -(-len(buffer) // chunk)
-    starts = set(buffer.starts.tolist())
-    for i in range(n_chunks):
-        # A chunk is cut where a game begins, and its parts count as one chunk of the forgetting clock.
-        edges = [i * chunk, *sorted(s for s in starts if i * chunk < s < (i + 1) * chunk)]
-        parts = zip(edges, [*edges[1:], min((i + 1) * chunk, len(buffer))], strict=True)
-        streaming.moments.decay(alpha)
-        for begin, end in parts:
-            frames = buffer.frames[begin:end]
-            streaming.moments.update(frames.reshape(len(frames), -1), new_episode=begin in starts)
-        if i + 1 == n_chunks or (i + 1) & i == 0:
-            encoder = note(i + 1)
+    for i, (frames, starts) in enumerate(buffer.chunks(chunk), start=1):
+        streaming.update(frames, starts=starts)
+        if i == n_chunks or i & (i - 1) == 0:
+            encoder = note(i)
     return points, encoder
 
 

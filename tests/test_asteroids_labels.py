@@ -90,12 +90,79 @@ def test_rocks_are_counted(game):
     assert rocks.max() > 5
 
 
+def lit_patches(screen):
+    """(x, y, width, height) of the bright patches of a screen that are not the ship, away from its edges."""
+    lit = ((screen[18:196] > 0).any(2) & ~(screen[18:196] == np.array(SHIP, np.uint8)).all(2)).astype(np.uint8)
+    _, _, stats, _ = cv2.connectedComponentsWithStats(lit)
+    inside = (
+        (stats[:, 0] > 0) & (stats[:, 0] + stats[:, 2] < 160) & (stats[:, 1] > 0) & (stats[:, 1] + stats[:, 3] < 178)
+    )
+    return [(x, y + 18, w, h) for x, y, w, h, area in stats[inside][1:] if area >= 12]
+
+
+def test_rocks_are_where_and_as_large_as_their_codes_say(game):
+    """Every patch of a rock's shape is one that the memory tells of, and the middle of every rock is lit."""
+    ram, screens = game
+    seen = asteroids_labels.from_ram(ram)
+    shapes = asteroids_labels.ROCK_SHAPES
+    errors, strangers, missed = {1: [], 2: [], 3: []}, [], []
+    for t in range(10, 1600, 5):
+        both = np.maximum(screens[t], screens[t - 1]).any(2)
+        there = np.flatnonzero(seen.rock_size[t])
+        middles = np.stack([seen.rock_x[t], seen.rock_y[t]], axis=1)[there]
+        for x, y, width, height in lit_patches(screens[t]):
+            if (width, height) in shapes and len(there):
+                away = np.abs(middles - (x + (width - 1) / 2, y + (height - 1) / 2)).max(1)
+                nearest = there[away.argmin()]
+                errors[shapes.index((width, height))].append(away.min())
+                strangers.append(shapes[seen.rock_size[t, nearest]] != (width, height))
+        missed += [not both[int(y), int(x)] for x, y in middles if 22 < y < 192]
+    assert min(len(values) for values in errors.values()) > 20
+    for values in errors.values():
+        assert np.mean(np.array(values) <= 1) > 0.95 and np.median(values) <= 0.5
+    assert np.mean(strangers) < 0.03 and len(missed) > 300 and np.mean(missed) < 0.05
+
+
+def test_rocks_move_as_their_codes_say(game):
+    """A rock is found, 28 emulated frames later, 28 pixels up or down and 2 to the side of its place."""
+    seen = asteroids_labels.from_ram(game[0])
+    place = np.stack([seen.rock_x, seen.rock_y], axis=-1)
+    speed = np.stack([seen.rock_dx, seen.rock_dy], axis=-1)
+    found, turned = [], []
+    for t in range(0, 1570, 10):
+        later = place[t + 28][seen.rock_size[t + 28] > 0]
+        for middle, move in zip(place[t], speed[t], strict=True):
+            if 20 < middle[0] < 140 and 60 < middle[1] < 150:
+                for sign, into in ((1, found), (-1, turned)):
+                    into.append(np.abs(later - middle - 28 * sign * move).max(1).min() <= 1 if len(later) else False)
+    assert len(found) > 100 and np.mean(found) > 0.85 and np.mean(turned) < 0.3  # some break in between
+
+
+def test_missiles_are_where_their_codes_say(game):
+    ram, screens = game
+    seen = asteroids_labels.from_ram(ram)
+    flying = np.isfinite(seen.missile_x)
+    assert flying.any(0).all() and not seen.missile_life[~flying].any() and (seen.missile_life[flying] > 0).mean() > 0.9
+    lit, beside = [], []
+    for t, which in zip(*np.nonzero(flying), strict=True):
+        x, y = int(seen.missile_x[t, which]), int(seen.missile_y[t, which])
+        if t and 25 < y < 185 and 3 < x < 156:
+            both = np.maximum(screens[t], screens[t - 1]).any(2)
+            lit.append(both[y, x])
+            beside.append(both[y, x - 2] or both[y - 2, x] or both[y, x + 2] or both[y + 2, x])
+    assert len(lit) > 200 and np.mean(lit) > 0.9 and np.mean(beside) < 0.4
+
+
 def test_an_ended_list_hides_what_follows():
     ram = np.full((3, 128), 224, np.uint8)
     ram[0, 3:5] = 0, 255
     ram[0, 12] = 7
     ram[1, 4] = 9  # behind the end of the first list
-    assert asteroids_labels.from_ram(ram).rocks.tolist() == [3, 0, 0]
+    seen = asteroids_labels.from_ram(ram)
+    assert seen.rocks.tolist() == [3, 0, 0]
+    for name in ("rock_x", "rock_y", "rock_dx", "rock_dy"):
+        assert (np.isfinite(getattr(seen, name)) == (seen.rock_size > 0)).all()
+    assert np.flatnonzero(seen.rock_size[0]).tolist() == [0, 1, 7] and not seen.rock_size[1:].any()
 
 
 def test_lives_and_score():

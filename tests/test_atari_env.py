@@ -1,14 +1,19 @@
 """The environment against Gymnasium's own wrappers, bit for bit, and its refusals."""
 
+import pickle
+import warnings
+
 import ale_py
 import cv2
 import gymnasium
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import AtariPreprocessing
 
-from atari_env import GAMES, AtariEnv
+from atari_env import GAMES, AtariEnv, EncodedEnv, EncodedVectorEnv
+from resu_conv import ReSUEncoder
 
 NAMES = {"pong": "Pong", "breakout": "Breakout", "space_invaders": "SpaceInvaders", "asteroids": "Asteroids"}
 NAMES["enduro"] = "Enduro"
@@ -84,3 +89,120 @@ def test_bad_options_are_refused_in_one_sentence():
         AtariEnv("pong", sticky=1.0)
     with pytest.raises(ValueError, match="frame_skip"):
         AtariEnv("pong", frame_skip=0)
+
+
+def test_fire_is_pressed_only_while_the_game_waits_for_it():
+    """With press_fire Breakout plays on under NOOP alone: all five balls are served and lost; without, none is."""
+    games = {}
+    for press_fire in (True, False):
+        env = AtariEnv("breakout", press_fire=press_fire, max_steps=1500)
+        env.reset(seed=5)
+        waiting, over = 0, False
+        while not over:
+            waiting += env.ram()[101] == 0
+            _, _, terminated, truncated, info = env.step(0)
+            over = terminated or truncated
+        games[press_fire] = terminated, info["lives"], waiting
+    assert games[True][:2] == (True, 0)
+    assert games[True][2] < 100
+    assert games[False] == (False, 5, 1500)
+
+
+def test_press_fire_leaves_actions_alone_while_a_ball_is_in_play():
+    """A step that begins with a ball in play is the same with and without it, and so is a game that does not wait."""
+    for game in ("breakout", "pong"):
+        envs = [AtariEnv(game, press_fire=press) for press in (True, False)]
+        fire = envs[0].action_names.index("FIRE")
+        for env in envs:
+            env.reset(seed=11)
+        rng = np.random.default_rng(3)
+        for _ in range(300):
+            waiting = game == "breakout" and envs[0].ram()[101] == 0
+            action = int(rng.integers(len(envs[0].action_names)))
+            frames = [env.step(a)[0] for env, a in zip(envs, (action, fire if waiting else action), strict=True)]
+            np.testing.assert_array_equal(*frames)
+
+
+class Countdown(gymnasium.Env):
+    """Random frames; an episode lasts as long as its environment says."""
+
+    def __init__(self, length):
+        self.length, self.seen = length, []
+        self.observation_space = gymnasium.spaces.Box(0, 255, (12, 10), np.uint8)
+        self.action_space = gymnasium.spaces.Discrete(2)
+
+    def _look(self):
+        self.seen[-1].append(self.np_random.integers(0, 256, (12, 10), np.uint8))
+        return self.seen[-1][-1]
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.seen.append([])
+        return self._look(), {}
+
+    def step(self, action):
+        frame = self._look()
+        over = len(self.seen[-1]) > self.length
+        return frame, 1.0, over and self.length % 2 == 0, over and self.length % 2 == 1, {}
+
+
+@pytest.fixture(scope="module")
+def small_encoder():
+    rng = np.random.default_rng(0)
+    return ReSUEncoder(memory=3, horizon=2, n_units=2, grid=(3, 2)).fit([rng.integers(0, 256, (60, 12, 10), np.uint8)])
+
+
+@pytest.mark.parametrize("mode", ["NEXT_STEP", "SAME_STEP", "DISABLED"])
+def test_encoded_vector_environments_forget_at_every_kind_of_reset(mode, small_encoder):
+    """Every observation is the offline code of its own episode, final ones included."""
+    mode = AutoresetMode[mode]
+    games = [Countdown(4), Countdown(7)]
+    inner = SyncVectorEnv([lambda g=g: g for g in games], autoreset_mode=mode)
+    env = EncodedVectorEnv(inner, small_encoder)
+    with pytest.raises(ValueError, match="reset"):
+        env.step(np.zeros(2, int))
+    got = [[], []]
+    features, _ = env.reset(seed=3)
+    for _ in range(40):
+        assert env.observation_space.contains(features)
+        for b in range(2):
+            got[b].append(features[b])
+        features, _, terminated, truncated, info = env.step(np.zeros(2, int))
+        ended = terminated | truncated
+        if mode == AutoresetMode.SAME_STEP:
+            for b in np.flatnonzero(ended):
+                got[b].append(info["final_obs"][b])
+        elif mode == AutoresetMode.DISABLED and ended.any():
+            for b in np.flatnonzero(ended):
+                got[b].append(features[b])
+            features, _ = env.reset(options={"reset_mask": ended})
+    for b, game in enumerate(games):
+        wanted = [code for seen in game.seen for code in small_encoder.encode(np.array(seen))]
+        assert len(game.seen) > 3 and np.array_equal(np.array(got[b]), np.array(wanted[: len(got[b])]))
+
+
+def test_the_wrappers_pass_the_checkers_and_pickle(small_encoder):
+    from stable_baselines3.common.env_checker import check_env as sb3_check
+
+    encoder = ReSUEncoder(grid=(4, 4)).fit([np.random.default_rng(0).integers(0, 256, (30, 84, 84), np.uint8)])
+    env = EncodedEnv(AtariEnv("pong"), encoder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # features are neither images nor bounded above
+        check_env(env, skip_render_check=True)
+        sb3_check(env, warn=False)
+    again = pickle.loads(pickle.dumps(env.observation_space))
+    assert again == env.observation_space and again.shape == (encoder.n_features,)
+    vector = EncodedVectorEnv(SyncVectorEnv([lambda: Countdown(3)] * 2), small_encoder)
+    assert pickle.loads(pickle.dumps(vector.observation_space)) == vector.observation_space
+    assert vector.single_observation_space.shape == (small_encoder.n_features,)
+
+
+def test_two_wrappers_do_not_share_the_past(small_encoder):
+    games = [Countdown(50), Countdown(50)]
+    envs = [EncodedEnv(game, small_encoder) for game in games]
+    got = [[env.reset(seed=i)[0]] for i, env in enumerate(envs)]
+    for _ in range(10):
+        for found, env in zip(got, envs, strict=True):
+            found.append(env.step(0)[0])
+    for found, game in zip(got, games, strict=True):
+        assert np.array_equal(np.array(found), small_encoder.encode(np.array(game.seen[0])))

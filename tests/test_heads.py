@@ -1,5 +1,7 @@
 """Heads learn what can be learned, agree with scikit-learn where it has the same thing, and refuse bad input."""
 
+import itertools
+
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
@@ -83,3 +85,30 @@ def test_save_load_and_refusals(tmp_path):
         fit_ridge(x, y + 1, 2)
     with pytest.raises(ValueError, match="expected features"):
         fit_ridge(x, y[:-1], 2)
+
+
+@pytest.mark.parametrize("hidden", [(), (7, 5)])
+def test_a_stepped_head_gives_the_heads_scores_and_looks_at_every_input(hidden):
+    """Against the dense head, on a walk that moves few inputs at a time; a planted change in each input is seen."""
+    rng = np.random.default_rng(4)
+    sizes = (30, *hidden, 3)
+    pairs = [(n_out, n_in) for n_in, n_out in itertools.pairwise(sizes)]
+    head = DenseHead(
+        [rng.normal(size=p).astype(np.float32) for p in pairs],
+        [rng.normal(size=p[0]).astype(np.float32) for p in pairs],
+    )
+    stepped = heads.SteppedHead(head)
+    with pytest.raises(ValueError, match="reset"):
+        stepped.logits(np.zeros(30, np.float32))
+    for _ in range(2):
+        x = rng.normal(size=30).astype(np.float32)
+        np.testing.assert_allclose(stepped.reset(x), head.logits(x), rtol=1e-4, atol=1e-5)
+        for d in range(30):
+            before = stepped.logits(x)
+            x = x.copy()
+            x[d] += 3
+            np.testing.assert_allclose(stepped.logits(x), head.logits(x), rtol=1e-4, atol=1e-5)
+            assert not np.array_equal(before, stepped.logits(x))
+    with pytest.raises(ValueError, match="size"):
+        stepped.logits(x[:5])
+    assert np.array_equal(stepped.logits(np.repeat(x, 2)[::2]), stepped.logits(x))  # strides do not matter

@@ -11,7 +11,7 @@ import pytest
 SRC = Path(__file__).resolve().parent.parent / "src"
 ROOT = SRC.parent
 FLOORS = [
-    {"array_files", "stats_ci", "resu_kernels", "filter_shapes"},
+    {"array_files", "stats_ci", "resu_kernels", "head_kernels", "filter_shapes"},
     {"stage_io", "lag_moments", "patch_kernels"},
     {"resu_core", "dead_leaves", "patch_moments"},
     {"patch_layers"},
@@ -28,8 +28,19 @@ FLOORS = [
         "probes",
         "controls",
     },
-    {"pong_expert", "enduro_expert", "cloning", "pong_probes", "si_probes"},
-    {"universality"},
+    {
+        "pong_expert",
+        "breakout_expert",
+        "si_expert",
+        "asteroids_expert",
+        "enduro_expert",
+        "cloning",
+        "convnet",
+        "pong_probes",
+        "si_probes",
+    },
+    {"universality", "imitation", "demonstrations"},
+    {"adaptation", "evaluation"},
 ]
 FLOOR_OF = {name: i for i, names in enumerate(FLOORS) for name in names}
 STAGE = re.compile(
@@ -39,7 +50,7 @@ ONLY_HOME = {
     "matplotlib": {"figures"},
     "gymnasium": {"atari_env"},
     "ale_py": {"atari_env"},
-    "numba": {"resu_kernels", "patch_kernels"},
+    "numba": {"resu_kernels", "patch_kernels", "head_kernels"},
 }
 MODULES = sorted(path.stem for path in SRC.glob("*.py"))
 

@@ -106,6 +106,23 @@ def slow_upper_maps(maps: np.ndarray, layer) -> np.ndarray:
 UPPER = dict(n_windows2=60, memory2=3, horizon2=2, n_units2=4)
 
 
+@pytest.mark.parametrize("n_layers", [1, 2])
+def test_environments_may_move_on_one_without_the_other(n_layers):
+    rng = np.random.default_rng(5)
+    games = [screens(rng, 30, (12, 10), 0.2) for _ in range(2)]
+    encoder = ReSUEncoder(grid=(3, 4), n_layers=n_layers, n_windows2=200).fit(games)
+    wanted = [encoder.encode(frames) for frames in games]
+    features = encoder.reset(np.stack([games[0][0], games[1][0]]))
+    at = np.zeros(2, int)
+    while (at < 29).any():
+        where = (rng.random(2) < 0.5) & (at < 29)
+        at += where
+        shown = np.stack([games[b][at[b]] if where[b] else rng.integers(0, 255, (12, 10), np.uint8) for b in range(2)])
+        features = encoder.step(shown, where=where)
+        for b in range(2):
+            assert np.array_equal(features[b], wanted[b][at[b]])
+
+
 @pytest.mark.parametrize("moving", [0.003, 0.2])
 def test_upper_layers_online_equal_offline_and_the_definition(moving):
     encoder, frames = fitted((9, 7), (3, 2), moving, n_layers=3, **UPPER)
@@ -269,6 +286,22 @@ def test_forgetting_stream_moves_to_the_new_world_and_the_adding_one_remembers()
         new.reshape(400, -1), new_episode=True
     )
     assert first.moments_.n_windows == 389  # the encoder that the streams began with is untouched
+
+
+def test_a_chunk_with_several_episodes_is_one_tick_of_the_clock():
+    rng = np.random.default_rng(0)
+    a, b, c = (screens(rng, n, (12, 10), 0.1) for n in (60, 41, 30))
+    together = StreamingReSU(alpha=0.5, grid=(3, 4)).update(a).update(np.concatenate([a, b, c]), starts=(0, 60, 101))
+    apart = StreamingReSU(alpha=0.5, grid=(3, 4)).update(a)
+    apart.moments.decay(0.5)
+    for frames in (a, b, c):
+        apart.moments.update(frames.reshape(len(frames), -1), new_episode=True)
+    assert together.moments == apart.moments and together.n_chunks == 2
+    adding = StreamingReSU(grid=(3, 4)).update(np.concatenate([a, b, c]), starts=(60, 101))
+    assert np.array_equal(adding.refit().filters_, ReSUEncoder(grid=(3, 4)).fit([a, b, c]).filters_)
+    for wrong in ((60, 60), (101, 60), (131,), (-1,)):
+        with pytest.raises(ValueError, match="starts must rise"):
+            adding.update(np.concatenate([a, b, c]), starts=wrong)
 
 
 def test_first_chunk_fully_determines_the_moments():

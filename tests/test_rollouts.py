@@ -104,3 +104,12 @@ def test_shifted_values_stay_within_their_game():
     np.testing.assert_array_equal(buffer.shifted(values, 0), values)
     np.testing.assert_array_equal(buffer.shifted(np.stack([values, -values], axis=1), 3)[3], [6, -6])
     assert np.isnan(buffer.shifted(values, 50)).all()
+
+
+def test_chunks_cover_the_buffer_and_say_where_games_begin(buffer):
+    pieces = list(buffer.chunks(700))
+    assert [len(frames) for frames, _ in pieces] == [700, 700, 100]
+    assert np.array_equal(np.concatenate([frames for frames, _ in pieces]), buffer.frames)
+    assert [starts.tolist() for _, starts in pieces] == [[0, 400], [100, 500], []]
+    assert [len(frames) for frames, _ in buffer.chunks(700, 900)] == [700, 200]
+    assert [starts.tolist() for _, starts in buffer.chunks(400, 800)] == [[0], [0]]

@@ -31,6 +31,16 @@ STAGES = (
     "asteroids_enduro_stress",
     "collect_si_buffer",
     "depth_ablation_si",
+    "eval_breakout_expert",
+    "collect_si_expert_demos",
+    "collect_asteroids_demos",
+    "bc_games",
+    "bc_breakout",
+    "bc_pong_cnn",
+    "transfer_matrix",
+    "transfer_forgetting",
+    "record_asteroids",
+    "bench_play",
 )
 
 

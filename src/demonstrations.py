@@ -1,0 +1,95 @@
+"""Who is imitated in which game: experts, the actions they use, the environment's options, and their recorded games."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import asteroids_expert
+import breakout_expert
+import enduro_expert
+import pong_expert
+import si_expert
+from rollouts import Buffer, Policy, environment, load_or_collect
+
+
+@dataclass(frozen=True)
+class Task:
+    """One game to imitate.
+
+    label        the game's name for readers
+    experts      name: maker of the policy; the last one is the best
+    class_names  actions that the experts use
+    margin       two scores within it count as equivalent, fixed beforehand  [points]
+    env          options of `AtariEnv` beside the protocol's
+    """
+
+    label: str
+    experts: Mapping[str, Callable[[], Policy]]
+    class_names: tuple[str, ...]
+    margin: float
+    env: Mapping[str, Any] = field(default_factory=dict)
+
+    def classes(self, expert: str) -> tuple[str, ...]:
+        """The actions that one expert uses: the classes of its clone's head."""
+        return getattr(self.experts[expert], "class_names", self.class_names)
+
+    @property
+    def best(self) -> str:
+        """The name of the best expert."""
+        return list(self.experts)[-1]
+
+
+TASKS = {
+    "pong": Task("Pong", pong_expert.EXPERTS, pong_expert.CLASS_NAMES, 2.0),
+    "breakout": Task("Breakout", breakout_expert.EXPERTS, breakout_expert.CLASS_NAMES, 5.0, {"press_fire": True}),
+    "space_invaders": Task("Space Invaders", si_expert.EXPERTS, si_expert.CLASS_NAMES, 50.0),
+    "asteroids": Task("Asteroids", asteroids_expert.EXPERTS, asteroids_expert.CLASS_NAMES, 150.0),
+    "enduro": Task("Enduro", {"planning": enduro_expert.EnduroExpert}, enduro_expert.CLASS_NAMES, 20.0),
+}
+
+
+def expert_of(game: str, name: str = "") -> Policy:
+    """A named expert of a game; without a name its best one.
+
+    Raises   ValueError for an unknown game or expert, naming those that there are.
+    """
+    if game not in TASKS:
+        raise ValueError(f"unknown game '{game}': choose one of {', '.join(TASKS)}")
+    experts = TASKS[game].experts
+    if name and name not in experts:
+        raise ValueError(f"unknown expert '{name}' of {TASKS[game].label}: choose one of {', '.join(experts)}")
+    return experts[name or TASKS[game].best]()
+
+
+def demonstrations(
+    folder: Path, game: str, expert: str, n_frames: int, seed: int, sticky: float = 0.25, **more: Any
+) -> Buffer:
+    """n_frames of an expert at play, data/<game>_<expert>_s<seed>_n<n_frames>, collected first if they are not there.
+
+    expert    a name of TASKS[game].experts, "" for the best
+    more      further options of `AtariEnv`, which enter the file's name
+    Raises    ValueError for an unknown game or expert, or a damaged file.
+    """
+    policy = expert_of(game, expert)
+    options = {} if sticky == 0.25 else {"sticky": sticky}
+    suffix = "".join(f"_{name}{value:g}" for name, value in sorted({**options, **more}.items()))
+    name = f"{game}_{expert or TASKS[game].best}{suffix}"
+    return load_or_collect(folder, name, lambda: policy, n_frames, seed, game, **options, **more, **TASKS[game].env)
+
+
+def summary(buffer: Buffer, game: str) -> dict[str, Any]:
+    """One table row about a buffer: sizes, mean score of whole games, share of each action."""
+    names = environment(game=game, **TASKS[game].env).action_names
+    shares = np.bincount(buffer.actions, minlength=len(names)) / len(buffer)
+    scores = [float(buffer.rewards[episode].sum()) for episode in buffer.episodes()[:-1]]
+    return {
+        "frames": len(buffer),
+        "games": len(buffer.starts),
+        "mean score of whole games": f"{np.mean(scores):.1f}" if scores else "no game is whole",
+        "actions": ", ".join(f"{name} {share:.2f}" for name, share in zip(names, shares, strict=True) if share > 0),
+    }

@@ -1,0 +1,100 @@
+"""How good are policies by themselves? Scores, lengths and action frequencies, for the eval stages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import rollouts
+import stats_ci
+from demonstrations import TASKS
+from stage_io import Run
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One policy in one game.
+
+    game, expert   which (expert "random" for random play); source  what it looks at ("ram" or "pixels")
+    make           makes the policy       games  per seed       sticky, env  options of `AtariEnv`
+    """
+
+    game: str
+    expert: str
+    source: str
+    make: Callable[[], rollouts.Policy]
+    games: int
+    sticky: float
+    env: Mapping[str, Any]
+
+    @property
+    def label(self) -> str:
+        """For readers."""
+        who = "random play" if self.expert == "random" else f"{self.expert}, from {self.source}"
+        return f"{TASKS[self.game].label}: {who}"
+
+
+def entries(game: str, sticky: float, games: int, pixel_games: int) -> list[Entry]:
+    """Random play and every expert of a game, from RAM and, where they can, from pixels."""
+    task = TASKS[game]
+    found = [Entry(game, "random", "ram", rollouts.RandomPolicy, games, sticky, task.env)]
+    for name, make in task.experts.items():
+        found.append(Entry(game, name, "ram", make, games, sticky, task.env))
+        if hasattr(make(), "source"):
+            pixels = lambda make=make: make(source="pixels")  # noqa: E731
+            found.append(Entry(game, name, "pixels", pixels, pixel_games, sticky, task.env))
+    return found
+
+
+def measure(entry: Entry, seed: int) -> dict[str, Any]:
+    """One cell: this seed's games. Returns scores, lengths, and the share of each action of the minimal set."""
+    played = rollouts.play(
+        entry.make(), entry.games, (seed, rollouts.EVALUATION), entry.game, f"{entry.label}, seed {seed}",
+        sticky=entry.sticky, **entry.env,
+    )  # fmt: skip
+    actions = np.sum([game.actions for game in played], axis=0)
+    return {
+        "scores": [game.score for game in played],
+        "lengths": [game.length for game in played],
+        "actions": actions / actions.sum(),
+    }
+
+
+def tabulate(
+    run: Run, wanted: Sequence[Entry], seeds: int, original: Mapping[tuple[str, str], str]
+) -> tuple[list[dict[str, Any]], dict[str, np.ndarray], dict[str, stats_ci.Estimate]]:
+    """All cells: the table's rows, mean scores per seed and their estimates, by label and sticky probability.
+
+    original   (game, expert): what was reported elsewhere
+    """
+    rng = np.random.default_rng(0)
+    rows, means, estimates = [], {}, {}
+    for entry in wanted:
+        options = {"game": entry.game, "expert": entry.expert, "source": entry.source, "sticky": entry.sticky}
+        cells = [
+            run.cell(lambda e=entry, s=seed: measure(e, s), seed=seed, games=entry.games, **options)
+            for seed in range(seeds)
+        ]
+        key = f"{entry.label}, sticky {entry.sticky:g}"
+        means[key] = stats_ci.mean_over_games([cell["scores"] for cell in cells])
+        estimates[key] = stats_ci.estimate(means[key], rng)
+        shares = np.mean([cell["actions"] for cell in cells], axis=0)
+        names = rollouts.environment(game=entry.game, sticky=entry.sticky, **entry.env).action_names
+        scores = np.concatenate([cell["scores"] for cell in cells])
+        rows.append(
+            {
+                "policy": entry.label,
+                "sticky": f"{entry.sticky:g}",
+                "original": original.get((entry.game, entry.expert), "") if entry.source == "ram" else "",
+                "score [95 % interval over seeds]": str(estimates[key]),
+                "worst and best game": f"{scores.min():.0f} .. {scores.max():.0f}",
+                "steps per game": f"{np.mean([cell['lengths'] for cell in cells]):.0f}",
+                "actions": ", ".join(f"{n} {s:.2f}" for n, s in zip(names, shares, strict=True) if s >= 0.005),
+                "seeds x games": f"{seeds} x {entry.games}",
+            }
+        )
+        run.log(str(rows[-1]))
+    return rows, means, estimates

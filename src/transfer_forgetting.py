@@ -1,0 +1,189 @@
+"""Stage 9c: what does an encoder forget when it is streamed on another game?
+
+Claim      A Pong clone's score is unchanged (equivalent within +-2 points) after its encoder was streamed on 60,000
+           frames of Breakout and the old head is kept. Asked besides: with both clocks, with the pixel means kept, with
+           the head refitted on Pong; and of the usual alternative, a CNN that is fine-tuned on Breakout.
+Falsified  if the interval of after - before, paired over seeds, lies wholly outside +-2 points.
+Original   -10.6 +- 1.2 before, -11.0 +- 1.0 after (head kept, alpha .99; called no forgetting)
+Reads      data/{pong,breakout}_*          Writes  results/transfer_forgetting.{npz,json,log,png}
+Run        python src/transfer_forgetting.py                   (60 min on 2 cores; shares cells with stages 5, 6, 9b)
+           python src/transfer_forgetting.py --smoke           (1 min, proves nothing)
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+import adaptation
+import convnet
+import figures
+import stats_ci
+from adaptation import Protocol
+from cloning import Clone
+from convnet import ConvNet, ConvPolicy
+from demonstrations import TASKS
+from resu_conv import ReSUEncoder
+from stage_io import Run, guard, parse_config, require_positive, start_run
+
+HOME, OTHER = "pong", "breakout"
+CLOCKS = (0.99, 1.0)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Options."""
+
+    seeds: int = 5  # replications: own demonstrations, own fits, own heads, own games
+    n_frames: int = 60_000  # demonstrations per game and seed, and frames streamed [agent steps]
+    games: int = 20  # evaluation games per seed
+    epochs: int = 6  # passes over the demonstrations, ReSU heads
+    cnn_epochs: int = 6  # the same for the network: its training, fine-tuning and refitted layer
+    cnn_learning_rate: float = 1e-3
+    sticky: float = 0.25  # probability that the emulator repeats an action
+    smoke: bool = False  # seconds, proves nothing
+
+
+SMOKE = {"seeds": 2, "n_frames": 1200, "games": 1, "epochs": 1, "cnn_epochs": 1}
+
+
+def resu_arms(run: Run, protocol: Protocol, seed: int) -> dict[str, Callable[[], Any]]:
+    """label: makes a Pong clone after adaptation to Breakout."""
+    home = adaptation.fit(protocol, run.data, HOME, seed)
+    other = protocol.demonstrations(run.data, OTHER, seed)
+
+    def after(alpha: float, means: bool) -> ReSUEncoder:
+        moved = adaptation.stream(home, other, protocol.n_frames, alpha, protocol.chunk)
+        return moved if means else ReSUEncoder().with_filters(moved.filters_, home.mean_)
+
+    def old_head(encoder: ReSUEncoder) -> Clone:
+        clone = adaptation.clone_of(protocol, run.data, home, HOME, seed).result
+        return Clone(encoder, clone.head, clone.class_names)
+
+    arms: dict[str, Callable[[], Any]] = {}
+    for alpha in CLOCKS:
+        name = f"ReSU, alpha {alpha:g}"
+        arms[f"{name}: head kept"] = lambda a=alpha: old_head(after(a, True))
+        arms[f"{name}: head and pixel means kept"] = lambda a=alpha: old_head(after(a, False))
+        arms[f"{name}: head refitted"] = lambda a=alpha: (
+            adaptation.clone_of(protocol, run.data, after(a, True), HOME, seed).result
+        )
+    return arms
+
+
+def cnn_arms(run: Run, protocol: Protocol, seed: int) -> dict[str, tuple[str, Callable[[], ConvPolicy]]]:
+    """label: (game, makes a network's policy), before and after fine-tuning on Breakout."""
+    c = run.config
+    training = {"epochs": c.cnn_epochs, "learning_rate": c.cnn_learning_rate}
+
+    def trained(game: str, **more: Any) -> ConvNet:
+        return adaptation.cnn_of(protocol, run.data, game, seed, **training, **more).result
+
+    def tuned() -> ConvNet:
+        return trained(OTHER, start=trained(HOME))
+
+    def kept() -> ConvNet:
+        model, old = tuned(), trained(HOME)
+        back = convnet.new(len(protocol.classes(HOME)), seed)
+        back.trunk.load_state_dict(model.trunk.state_dict())
+        back.last.load_state_dict(old.last.state_dict())
+        return back
+
+    def policy(game: str, make: Callable[[], ConvNet]) -> tuple[str, Callable[[], ConvPolicy]]:
+        return game, lambda: ConvPolicy(make(), protocol.classes(game))
+
+    return {
+        "CNN: before": policy(HOME, lambda: trained(HOME)),
+        "CNN, fine-tuned: last layer kept": policy(HOME, kept),
+        "CNN, fine-tuned: last layer refitted": policy(HOME, lambda: trained(HOME, start=tuned(), last_only=True)),
+        "CNN on Breakout, from scratch": policy(OTHER, lambda: trained(OTHER)),
+        "CNN on Breakout, fine-tuned from Pong": policy(OTHER, tuned),
+    }
+
+
+def main(argv: list[str] | None = None) -> None:
+    """All cells, then table, verdicts and the figure."""
+    config = parse_config(Config, argv, SMOKE)
+    require_positive(config, "seeds", "n_frames", "games", "epochs", "cnn_epochs")
+    run = start_run(__file__, config)
+    c = run.config
+    protocol = Protocol(c.n_frames, c.games, c.epochs, sticky=c.sticky)
+    training = {"cnn_epochs": c.cnn_epochs, "cnn_learning_rate": c.cnn_learning_rate}
+
+    def cell(label: str, game: str, make: Callable[[], Any], seed: int, more: dict[str, Any]) -> dict[str, Any]:
+        def measure() -> dict[str, Any]:
+            result = protocol.play(make(), game, seed, f"{label}, seed {seed}")
+            run.log(f"{label}, seed {seed}: {np.mean(result['scores']):.1f}")
+            return result
+
+        return run.cell(measure, label=label, seed=seed, **asdict(protocol), **more)
+
+    found: dict[str, list] = {}
+
+    def note(label: str, result: dict[str, Any]) -> None:
+        found.setdefault(label, []).append(result)
+
+    for seed in range(c.seeds):
+        note("random policy", adaptation.reference(run, protocol, HOME, "random", seed))
+        note("ReSU: before", adaptation.cell(run, protocol, HOME, HOME, "native", seed))
+        for label, make in resu_arms(run, protocol, seed).items():
+            note(label, cell(label, HOME, make, seed, {}))
+        for label, (game, make) in cnn_arms(run, protocol, seed).items():
+            note(label, cell(label, game, make, seed, training))
+        note("ReSU on Breakout, fitted there", adaptation.cell(run, protocol, OTHER, OTHER, "native", seed))
+        note("ReSU on Breakout, streamed from Pong",
+             adaptation.cell(run, protocol, HOME, OTHER, "streamed", seed, c.n_frames, 0.99))  # fmt: skip
+
+    rng = np.random.default_rng(0)
+    means = {label: stats_ci.mean_over_games([x["scores"] for x in cells]) for label, cells in found.items()}
+    estimates = {label: stats_ci.estimate(values, rng) for label, values in means.items()}
+    original = {"ReSU: before": "-10.6 +- 1.2", "ReSU, alpha 0.99: head kept": "-11.0 +- 1.0"}
+    margin = TASKS[HOME].margin
+    table, verdicts = [], []
+
+    def judge(claim: str, difference: stats_ci.Estimate, verdict: str) -> None:
+        verdicts.append({"claim": claim, "estimate": str(difference), "verdict": verdict})
+
+    for label in found:
+        before = next((f"{kind}: before" for kind in ("ReSU", "CNN") if label.startswith(f"{kind},")), "")
+        change = stats_ci.paired_difference(means[label], means[before], rng) if before else None
+        table.append(
+            {
+                "policy": label,
+                "game": TASKS[OTHER if "Breakout" in label else HOME].label,
+                "original": original.get(label, ""),
+                "score [95 % interval over seeds]": str(estimates[label]),
+                "after - before (backward transfer)": str(change) if change else "",
+                "seeds x games": f"{c.seeds} x {c.games}",
+            }
+        )
+        if change:
+            judge(f"{label}: nothing is forgotten (within {margin:g})", change,
+                  stats_ci.verdict_equivalent(change, margin))  # fmt: skip
+    kept, usual = "ReSU, alpha 0.99: head kept", "CNN, fine-tuned: last layer kept"
+    less = (means[kept] - means["ReSU: before"]) - (means[usual] - means["CNN: before"])
+    judge("streaming ReSU forgets less than fine-tuning a CNN", stats_ci.estimate(less, rng),
+          stats_ci.verdict_positive(stats_ci.estimate(less, rng)))  # fmt: skip
+    for kind, adapted, scratch in (
+        ("ReSU", "ReSU on Breakout, streamed from Pong", "ReSU on Breakout, fitted there"),
+        ("CNN", "CNN on Breakout, fine-tuned from Pong", "CNN on Breakout, from scratch"),
+    ):
+        forward = stats_ci.paired_difference(means[adapted], means[scratch], rng)
+        judge(f"{kind}: what was learned on Pong helps on Breakout (forward transfer)", forward,
+              stats_ci.verdict_positive(forward))  # fmt: skip
+    panels = {}
+    for game in (HOME, OTHER):
+        names = [row["policy"] for row in table if row["game"] == TASKS[game].label]
+        panels[TASKS[game].label] = (names, [estimates[name] for name in names], [means[name] for name in names])
+    figure = figures.score_panels(
+        panels,
+        f"Pong before and after adaptation to Breakout, n = {c.seeds} seeds x {c.games} games, sticky {c.sticky:g}",
+        "score per game; dots: seeds, black: mean and 95 % bootstrap interval",
+    )
+    arrays = {label.replace(" ", "_").replace(",", "").replace(":", ""): values for label, values in means.items()}
+    run.finish(table, verdicts, figure, **arrays)
+
+
+if __name__ == "__main__":
+    guard(main)
