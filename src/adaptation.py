@@ -32,15 +32,23 @@ class Protocol:
     """What all clones of one comparison share.
 
     n_frames  demonstrations per game and seed [agent steps]; games per seed; epochs of every head; chunk: frames per
-    update of a stream; pong_expert: who is imitated in Pong (elsewhere the best expert); sticky: of every game
+    update of a stream; sticky: of every game; experts: who is imitated, those of the original's kind or the best
     """
 
     n_frames: int = 60_000
     games: int = 20
     epochs: int = 6
     chunk: int = 1_000
-    pong_expert: str = "reactive"
     sticky: float = 0.25
+    experts: Literal["original", "best"] = "original"
+
+    @property
+    def variant(self) -> str:
+        """What sets the results of another protocol apart from the usual one's, for the names of their files."""
+        usual = Protocol()
+        return ("" if self.experts == usual.experts else f"_{self.experts}") + (
+            "" if self.sticky == usual.sticky else f"_sticky{self.sticky:g}"
+        )
 
     def env(self, game: str) -> dict[str, Any]:
         """Options of `AtariEnv`."""
@@ -48,7 +56,7 @@ class Protocol:
 
     def expert(self, game: str) -> str:
         """The name of the expert that is imitated."""
-        return self.pong_expert if game == "pong" else TASKS[game].best
+        return TASKS[game].first if self.experts == "original" else TASKS[game].best
 
     def classes(self, game: str) -> tuple[str, ...]:
         """The actions of that expert."""

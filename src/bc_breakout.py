@@ -1,7 +1,7 @@
 """Stage 5: does streaming a Pong encoder on Breakout match fitting anew?
 
-Claim      Clones of a Breakout expert on a Pong encoder that was streamed on the demonstrations score like clones on an
-           encoder fitted on Breakout (equivalent within +-5 points), and better than on the frozen Pong encoder.
+Claim      Clones of the tracking Breakout expert on a Pong encoder that was streamed on the demonstrations score like
+           clones on an encoder fitted on Breakout (equivalent within +-5 points), and better than on the frozen one.
 Falsified  if the interval of the paired difference over seeds lies outside the margin, or below 0 for "better".
 Original   frozen 14.8 +- 1.7, streamed 19.2 +- 2.5, scratch 17.4 +- 2.1; validation accuracy
            .825, .817, .843; expert 38
@@ -11,6 +11,7 @@ Run        python src/bc_breakout.py                   (50 min on 2 cores; FIRE 
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -24,7 +25,6 @@ from resu_streaming import StreamingReSU
 from stage_io import Run, guard, parse_config, require_positive, start_run
 
 SOURCE, TARGET = "pong", "breakout"
-CLONE_TARGET = 40.0  # points that a clone of a good expert should exceed
 # Arms: label, arm, clock. The original streamed with .99.
 ARMS = (
     ("random filters", "random filters", 1.0),
@@ -52,6 +52,7 @@ class Config:
     games: int = 20  # evaluation games per seed
     epochs: int = 6  # passes over the demonstrations
     sticky: float = 0.25  # probability that the emulator repeats an action
+    experts: Literal["original", "best"] = "original"  # who is imitated: experts of the original's kind, or the best
     smoke: bool = False  # seconds, proves nothing
 
 
@@ -78,9 +79,9 @@ def main(argv: list[str] | None = None) -> None:
     """All cells, then table, verdicts and figures."""
     config = parse_config(Config, argv, SMOKE)
     require_positive(config, "seeds", "n_frames", "games", "epochs")
-    run = start_run(__file__, config)
+    protocol = Protocol(config.n_frames, config.games, config.epochs, sticky=config.sticky, experts=config.experts)
+    run = start_run(__file__, config, protocol.variant)
     c = run.config
-    protocol = Protocol(c.n_frames, c.games, c.epochs, sticky=c.sticky)
     cells: dict[str, list] = {"random policy": [], "expert": [], **{label: [] for label, _, _ in ARMS}}
     for seed in range(c.seeds):
         cells["random policy"].append(adaptation.reference(run, protocol, TARGET, "random", seed))
@@ -90,7 +91,7 @@ def main(argv: list[str] | None = None) -> None:
             cells[label].append(adaptation.cell(run, protocol, SOURCE, TARGET, arm, seed, n_stream, alpha))
     encoder = adaptation.fit(protocol, run.data, TARGET, 0)
     adaptation.clone_of(protocol, run.data, encoder, TARGET, 0).result.save(
-        run.results / "clones" / f"{TARGET}_{TASKS[TARGET].best}"
+        run.results / "clones" / f"{TARGET}_{protocol.expert(TARGET)}"
     )
 
     rng = np.random.default_rng(0)
@@ -135,8 +136,6 @@ def main(argv: list[str] | None = None) -> None:
     judge("fitting on Breakout: better than random filters", difference, stats_ci.verdict_positive(difference))
     difference = stats_ci.paired_difference(accuracies[FITTED], accuracies["random filters"], rng)
     judge("the same for validation accuracy", difference, stats_ci.verdict_positive(difference))
-    above = stats_ci.estimate(means[FITTED] - CLONE_TARGET, rng)
-    judge(f"the clone scores more than {CLONE_TARGET:g}", estimates[FITTED], stats_ci.verdict_positive(above))
 
     drifts = {
         alpha: [
@@ -153,7 +152,7 @@ def main(argv: list[str] | None = None) -> None:
     figure = {
         "": figures.score_intervals(
             list(cells), list(estimates.values()), list(means.values()),
-            f"Breakout, imitating the {TASKS[TARGET].best} expert, sticky {c.sticky:g}: means of {c.games} games",
+            f"Breakout, imitating the {protocol.expert(TARGET)} expert, sticky {c.sticky:g}: means of {c.games} games",
             f"score per game; dots: {c.seeds} seeds, black: mean and 95 % bootstrap interval",
         ),
         "__filters": figures.stream_curves(

@@ -22,7 +22,7 @@ class Task:
     """One game to imitate.
 
     label        the game's name for readers
-    experts      name: maker of the policy; the last one is the best
+    experts      name: maker of the policy; the first one is of the original's kind, the last one is the best
     class_names  actions that the experts use
     margin       two scores within it count as equivalent, fixed beforehand  [points]
     env          options of `AtariEnv` beside the protocol's
@@ -37,6 +37,11 @@ class Task:
     def classes(self, expert: str) -> tuple[str, ...]:
         """The actions that one expert uses: the classes of its clone's head."""
         return getattr(self.experts[expert], "class_names", self.class_names)
+
+    @property
+    def first(self) -> str:
+        """The name of the expert of the original's kind."""
+        return next(iter(self.experts))
 
     @property
     def best(self) -> str:

@@ -34,11 +34,13 @@ LAGS = {"raw(t)": 1, "raw(t,t-1)": 2}
 STACK = ("L1", "L2", "L3", "L1+L2", "L1+L2+L3")
 # Layer 1 on more cells, (rows, columns) times these: as many numbers as L1+L2 (3,072) and L1+L2+L3 (5,120)
 WIDE = {"wide L1 (3x)": (1.5, 2), "wide L1 (5x)": (2, 2.5)}
-# Codes that are measured together. "4th" marks probes fitted on every fourth frame, as those of raw pixels are.
+# Codes that are measured together. "4th" marks probes fitted on every fourth frame, as those of raw pixels are; "by
+# frame" marks a faulty split, frames dealt out one by one, to see what it would have gained.
 GROUPS = {
     "raw": tuple(LAGS),
     "resu": (*STACK, "L1, 4th", "L2, 4th", "L3 random filters", "L1+L2+L3 random filters"),
     "wide": tuple(WIDE),
+    "leak": ("L1, by frame", "L2, by frame"),
 }
 STRIDE = 4  # of the samples that raw pixels are probed on: their kernel holds the square of their number
 
@@ -120,6 +122,12 @@ def parts(episodes: list[slice], usable: np.ndarray, seed: int, stride: int) -> 
     ]
 
 
+def parts_by_frame(usable: np.ndarray, seed: int) -> list[tuple[np.ndarray, probes.Split]]:
+    """`parts` as they must not be: single frames are dealt out, so that neighbours of test frames are trained on."""
+    every = [slice(t, t + 1) for t in range(len(usable))]
+    return parts(every, usable, seed, 1)
+
+
 def probe_parts(features: np.ndarray, truth: np.ndarray, pieces: list[tuple[np.ndarray, probes.Split]]) -> np.ndarray:
     """(Q, 2): R2 and chosen ridge of each target, for features (T, D), truth (T, Q) and pieces of `parts`."""
     out = np.empty((truth.shape[1], 2))
@@ -175,8 +183,9 @@ def measure(run: Run, group: str, seed: int) -> dict[str, Any]:
             for code, (one,) in zip(LAGS, probed, strict=True):
                 found[code][columns] = np.stack([one.score, one.strength], axis=1)
     else:
+        pieces = parts_by_frame(usable, seed) if group == "leak" else every
         for code, features in _features(run, group, buffer.episode_frames(), seed, result):
-            found[code] = probe_parts(features, truth, fourth if code.endswith("4th") else every)
+            found[code] = probe_parts(features, truth, fourth if code.endswith("4th") else pieces)
     result["n"] = [[0, 0]] * len(TARGETS)
     for columns, split in fourth if group == "raw" else every:
         for q in columns:
@@ -194,6 +203,12 @@ def _features(run: Run, group: str, episodes: list[np.ndarray], seed: int, resul
         for code in WIDE:
             wide = ReSUEncoder(grid=wide_grid(run.config.grid, code)).fit_moments(first.moments_, first.mean_.shape)
             yield code, encode_stack(wide, episodes)
+        return
+    if group == "leak":
+        encoder = ReSUEncoder(grid=run.config.grid, n_layers=2, n_windows2=run.config.n_windows).fit(episodes)
+        stack = encode_stack(encoder, episodes)
+        for code in GROUPS[group]:
+            yield code, stack[:, columns_of(encoder, code.removesuffix(", by frame"))]
         return
     encoder = ReSUEncoder(grid=run.config.grid, n_layers=3, n_windows2=run.config.n_windows).fit(episodes)
     result["spectra"] = [encoder.correlations_, *(layer.spectrum for layer in encoder.upper_)]
@@ -221,7 +236,7 @@ def collect_cells(run: Run) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
                 seed=seed,
                 n_frames=c.n_frames,
                 **({} if group == "raw" else {"grid": c.grid}),
-                **({"n_windows": c.n_windows} if group == "resu" else {}),
+                **({"n_windows": c.n_windows} if group in ("resu", "leak") else {}),
             )
             for code, r2 in cell["r2"].items():
                 found.setdefault(code, []).append(r2)

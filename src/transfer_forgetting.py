@@ -12,7 +12,7 @@ Run        python src/transfer_forgetting.py                   (60 min on 2 core
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -42,6 +42,7 @@ class Config:
     cnn_epochs: int = 6  # the same for the network: its training, fine-tuning and refitted layer
     cnn_learning_rate: float = 1e-3
     sticky: float = 0.25  # probability that the emulator repeats an action
+    experts: Literal["original", "best"] = "original"  # who is imitated: experts of the original's kind, or the best
     smoke: bool = False  # seconds, proves nothing
 
 
@@ -106,9 +107,9 @@ def main(argv: list[str] | None = None) -> None:
     """All cells, then table, verdicts and the figure."""
     config = parse_config(Config, argv, SMOKE)
     require_positive(config, "seeds", "n_frames", "games", "epochs", "cnn_epochs")
-    run = start_run(__file__, config)
+    protocol = Protocol(config.n_frames, config.games, config.epochs, sticky=config.sticky, experts=config.experts)
+    run = start_run(__file__, config, protocol.variant)
     c = run.config
-    protocol = Protocol(c.n_frames, c.games, c.epochs, sticky=c.sticky)
     training = {"cnn_epochs": c.cnn_epochs, "cnn_learning_rate": c.cnn_learning_rate}
 
     def cell(label: str, game: str, make: Callable[[], Any], seed: int, more: dict[str, Any]) -> dict[str, Any]:

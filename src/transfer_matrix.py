@@ -49,6 +49,7 @@ class Config:
     epochs: int = 6  # passes over the demonstrations
     alpha: float = 0.99  # the stream's clock, per chunk of 1,000 frames
     sticky: float = 0.25  # probability that the emulator repeats an action
+    experts: Literal["original", "best"] = "original"  # who is imitated: experts of the original's kind, or the best
     smoke: bool = False  # seconds, proves nothing
 
 
@@ -156,9 +157,9 @@ def main(argv: list[str] | None = None) -> None:
         raise ValueError(f"--games needs at least two different games, not {', '.join(config.games)}")
     if len(config.timescale) < 2 or max(config.timescale) > config.n_frames or min(config.timescale) < 0:
         raise ValueError("--timescale needs at least two numbers of frames between 0 and --n-frames")
-    run = start_run(__file__, config)
+    protocol = Protocol(config.n_frames, config.n_games, config.epochs, sticky=config.sticky, experts=config.experts)
+    run = start_run(__file__, config, protocol.variant)
     c = run.config
-    protocol = Protocol(c.n_frames, c.n_games, c.epochs, sticky=c.sticky)
     rng = np.random.default_rng(0)
     rows, verdicts, panels, arrays = matrix(run, protocol, rng)
     first_rows, first_verdicts, curve = timescale(run, protocol, rng)

@@ -98,10 +98,10 @@ def test_every_game_has_experts_whose_actions_it_knows():
 
 
 def test_demonstrations_are_stored_once_under_their_options(folder, buffers):
-    again = demonstrations.demonstrations(folder, "breakout", "", 700, 60_000)
+    again = demonstrations.demonstrations(folder, "breakout", "tracking", 700, 60_000)
     assert np.array_equal(again.frames, buffers["breakout"].frames) and again.about["press_fire"] is True
-    assert (folder / f"breakout_{TASKS['breakout'].best}_s60000_n700.npz").is_file()
-    other = demonstrations.demonstrations(folder, "breakout", "", 700, 60_000, sticky=0.0)
+    assert (folder / "breakout_tracking_s60000_n700.npz").is_file()
+    other = demonstrations.demonstrations(folder, "breakout", "tracking", 700, 60_000, sticky=0.0)
     assert not np.array_equal(other.frames, again.frames)
     assert "FIRE" not in demonstrations.summary(again, "breakout")["actions"]  # the environment presses it
 
