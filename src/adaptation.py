@@ -33,7 +33,8 @@ class Protocol:
     """What all clones of one comparison share.
 
     n_frames  demonstrations per game and seed [agent steps]; games per seed; epochs of every head; chunk: frames per
-    update of a stream; sticky: of every game; experts: who is imitated, those of the original's kind or the best
+    update of a stream; sticky: of every game; experts: who is imitated, those of the original's kind or the best;
+    max_steps: games are cut here (a smoke run's are short)
     """
 
     n_frames: int = 60_000
@@ -42,6 +43,15 @@ class Protocol:
     chunk: int = 1_000
     sticky: float = 0.25
     experts: Literal["original", "best"] = "original"
+    max_steps: int = 27_000
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What names a cell: everything, but for the limit of all full games."""
+        found = asdict(self)
+        if self.max_steps == Protocol.max_steps:
+            del found["max_steps"]
+        return found
 
     @property
     def variant(self) -> str:
@@ -53,7 +63,12 @@ class Protocol:
 
     def env(self, game: str) -> dict[str, Any]:
         """Options of `AtariEnv`."""
-        return {"sticky": self.sticky, **TASKS[game].env}
+        return {"sticky": self.sticky, **self.limit, **TASKS[game].env}
+
+    @property
+    def limit(self) -> dict[str, int]:
+        """The option that cuts games, if they are cut."""
+        return {} if self.max_steps == Protocol.max_steps else {"max_steps": self.max_steps}
 
     def expert(self, game: str) -> str:
         """The name of the expert that is imitated."""
@@ -65,7 +80,7 @@ class Protocol:
 
     def demonstrations(self, folder: Path, game: str, seed: int) -> rollouts.Buffer:
         """This seed's recorded games of the expert; the last few asked for stay in memory."""
-        return _in_memory(folder, game, self.expert(game), self.n_frames, seed, self.sticky)
+        return _in_memory(folder, game, self.expert(game), self.n_frames, seed, self.sticky, **self.limit)
 
     def play(self, policy: rollouts.Policy, game: str, seed: int, description: str) -> dict[str, Any]:
         """This seed's evaluation games: scores and lengths."""
@@ -74,8 +89,10 @@ class Protocol:
 
 
 @lru_cache(maxsize=4)
-def _in_memory(folder: Path, game: str, expert: str, n_frames: int, seed: int, sticky: float) -> rollouts.Buffer:
-    buffer = demonstrations(folder, game, expert, n_frames, seed, sticky)
+def _in_memory(
+    folder: Path, game: str, expert: str, n_frames: int, seed: int, sticky: float, **limit: int
+) -> rollouts.Buffer:
+    buffer = demonstrations(folder, game, expert, n_frames, seed, sticky, **limit)
     return replace(buffer, frames=np.array(buffer.frames))
 
 
@@ -193,7 +210,7 @@ def cnn_of(
 
 def _cache(folder: Path, protocol: Protocol, *key: Any) -> Path:
     """Where something trained is kept: a name made of everything it depends on."""
-    return folder / "heads" / hashlib.sha256(repr((asdict(protocol), *key)).encode()).hexdigest()[:20]
+    return folder / "heads" / hashlib.sha256(repr((protocol.options, *key)).encode()).hexdigest()[:20]
 
 
 def _record(path: Path, *values: float) -> tuple[float, ...]:
@@ -241,14 +258,14 @@ def cell(
         n_stream=n_stream,
         alpha=alpha,
         seed=seed,
-        **asdict(protocol),
+        **protocol.options,
     )
 
 
 def reference(run: Run, protocol: Protocol, game: str, who: Literal["random", "expert"], seed: int) -> dict[str, Any]:
     """Scores and lengths of random play or of the expert in this seed's evaluation games; computed once."""
     policy = rollouts.RandomPolicy() if who == "random" else expert_of(game, protocol.expert(game))
-    options = {"games": protocol.games, "sticky": protocol.sticky}
+    options = {"games": protocol.games, "sticky": protocol.sticky, **protocol.limit}
     if who == "expert":
         options["expert"] = protocol.expert(game)
     return run.cell(

@@ -53,10 +53,11 @@ class Config:
     epochs: int = 6  # passes over the demonstrations
     sticky: float = 0.25  # probability that the emulator repeats an action
     experts: Literal["original", "best"] = "original"  # who is imitated: experts of the original's kind, or the best
+    max_steps: int = 27_000  # games are cut here [agent steps]
     smoke: bool = False  # seconds, proves nothing
 
 
-SMOKE = {"seeds": 2, "n_frames": 1200, "games": 1, "epochs": 1}
+SMOKE = {"seeds": 2, "n_frames": 1200, "games": 1, "epochs": 1, "max_steps": 150}
 
 
 def drift(run: Run, protocol: Protocol, alpha: float, seed: int) -> dict[str, list]:
@@ -79,7 +80,14 @@ def main(argv: list[str] | None = None) -> None:
     """All cells, then table, verdicts and figures."""
     config = parse_config(Config, argv, SMOKE)
     require_positive(config, "seeds", "n_frames", "games", "epochs")
-    protocol = Protocol(config.n_frames, config.games, config.epochs, sticky=config.sticky, experts=config.experts)
+    protocol = Protocol(
+        config.n_frames,
+        config.games,
+        config.epochs,
+        sticky=config.sticky,
+        experts=config.experts,
+        max_steps=config.max_steps,
+    )
     run = start_run(__file__, config, protocol.variant)
     c = run.config
     cells: dict[str, list] = {"random policy": [], "expert": [], **{label: [] for label, _, _ in ARMS}}

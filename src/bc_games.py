@@ -38,10 +38,19 @@ class Config:
     grid: tuple[int, int] = (16, 8)  # pooling cells (rows, columns)
     memory: int = 8  # frames in the past of a filter
     rows: tuple[Row, ...] = ("random", "expert", "filters mlp", "pca mlp", "resu ridge", "resu linear", "resu mlp")
+    max_steps: int = 27_000  # games are cut here [agent steps]
     smoke: bool = False  # seconds, proves nothing
 
 
-SMOKE = {"game": "breakout", "seeds": 2, "n_frames": 1200, "games": 1, "dagger_frames": 600, "epochs": 1}
+SMOKE = {
+    "game": "breakout",
+    "seeds": 2,
+    "n_frames": 1200,
+    "games": 1,
+    "dagger_frames": 600,
+    "epochs": 1,
+    "max_steps": 150,
+}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -57,12 +66,13 @@ def main(argv: list[str] | None = None) -> None:
     variant += "_dagger" if config.dagger_rounds else ""
     run = start_run(__file__, config, "" if config.smoke else variant)
     c = run.config
+    limit = {} if c.max_steps == Config.max_steps else {"max_steps": c.max_steps}
     imitated = imitation.Imitation(
         game=c.game,
-        env={"sticky": c.sticky, **task.env},
+        env={"sticky": c.sticky, **limit, **task.env},
         expert=lambda: expert_of(c.game, expert),
         class_names=task.classes(expert),
-        demonstrations=lambda seed: demonstrations(run.data, c.game, expert, c.n_frames, seed, c.sticky),
+        demonstrations=lambda seed: demonstrations(run.data, c.game, expert, c.n_frames, seed, c.sticky, **limit),
         games=c.games,
         epochs=c.epochs,
         grid=c.grid,

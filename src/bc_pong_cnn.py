@@ -13,7 +13,7 @@ Run        python src/bc_pong_cnn.py                   (25 min on 2 cores)
 """
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -45,11 +45,12 @@ class Config:
     cnn_epochs: int = 6  # the same for the network
     cnn_learning_rate: float = 1e-3
     sticky: float = 0.25  # probability that the emulator repeats an action
+    max_steps: int = 27_000  # games are cut here [agent steps]
     tune: bool = False  # try SETTINGS for both on the tuning seed instead
     smoke: bool = False  # seconds, proves nothing
 
 
-SMOKE = {"seeds": 2, "n_frames": 1200, "games": 1, "epochs": 1, "cnn_epochs": 1}
+SMOKE = {"seeds": 2, "n_frames": 1200, "games": 1, "epochs": 1, "cnn_epochs": 1, "max_steps": 150}
 
 
 def resu(run: Run, protocol: Protocol, seed: int) -> dict[str, Any]:
@@ -114,7 +115,7 @@ def main(argv: list[str] | None = None) -> None:
     require_positive(config, "seeds", "n_frames", "games", "epochs", "cnn_epochs")
     run = start_run(__file__, config, "_tuning" if config.tune else "")
     c = run.config
-    protocol = Protocol(c.n_frames, c.games, c.epochs, sticky=c.sticky)
+    protocol = Protocol(c.n_frames, c.games, c.epochs, sticky=c.sticky, max_steps=c.max_steps)
     if c.tune:
         tune(run, protocol)
         return
@@ -126,7 +127,7 @@ def main(argv: list[str] | None = None) -> None:
         for label, measure, more in (("ReSU + MLP 256x2", resu, {}), ("DQN CNN, end to end", cnn, training)):
             cells[label].append(
                 run.cell(
-                    lambda m=measure, s=seed: m(run, protocol, s), label=label, seed=seed, **asdict(protocol), **more
+                    lambda m=measure, s=seed: m(run, protocol, s), label=label, seed=seed, **protocol.options, **more
                 )
             )
             run.log(

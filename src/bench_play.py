@@ -68,7 +68,7 @@ def main(argv: list[str] | None = None) -> None:
     c = run.config
     rows, verdicts, arrays = [], [], {}
     for name in c.clones:
-        game = next(game for game in TASKS if name.startswith(game))
+        game = next((game for game in TASKS if name.startswith(game)), "pong")
         clone = Clone.load(run.results / "clones" / name, CLONED_BY.get(name, "run the stage that saves it"))
         options = dict(TASKS[game].env, max_steps=c.max_steps)
         pool = joblib.Parallel(n_jobs=stage_io.n_cores())

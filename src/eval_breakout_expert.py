@@ -29,10 +29,11 @@ class Config:
     n_games: int = 20  # per seed with labels from RAM
     pixel_games: int = 4  # per seed with labels from pixels
     sticky: tuple[float, ...] = (0.25, 0.0)  # probabilities of a repeated action
+    max_steps: int = 27_000  # games are cut here [agent steps]
     smoke: bool = False  # seconds, proves nothing
 
 
-SMOKE = {"seeds": 2, "n_games": 1, "pixel_games": 1, "sticky": (0.25,)}
+SMOKE = {"seeds": 2, "n_games": 1, "pixel_games": 1, "sticky": (0.25,), "max_steps": 150}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -42,7 +43,7 @@ def main(argv: list[str] | None = None) -> None:
     run = start_run(__file__, config)
     c = run.config
     task = TASKS[GAME]
-    wanted = [e for sticky in c.sticky for e in evaluation.entries(GAME, sticky, c.n_games, c.pixel_games)]
+    wanted = [e for sticky in c.sticky for e in evaluation.entries(GAME, sticky, c.n_games, c.pixel_games, c.max_steps)]
     rows, means, estimates = evaluation.tabulate(run, wanted, c.seeds, {(GAME, "tracking"): "38"})
     best = f"{task.label}: {task.best}, from ram, sticky {c.sticky[0]:g}"
     above = stats_ci.estimate(means[best] - TARGET, np.random.default_rng(0))

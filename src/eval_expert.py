@@ -39,10 +39,18 @@ class Config:
     pixel_games: int = 4  # per seed with labels from pixels
     enduro_games: int = 4  # per seed: an expert's game lasts 24,000 steps
     sticky: tuple[float, ...] = (0.25, 0.0)  # probabilities of a repeated action; Enduro is played with the first alone
+    max_steps: int = 27_000  # games are cut here [agent steps]
     smoke: bool = False  # seconds, proves nothing
 
 
-SMOKE = {"games": ("pong", "asteroids"), "seeds": 2, "n_games": 1, "pixel_games": 1, "sticky": (0.25,)}
+SMOKE = {
+    "games": ("pong", "asteroids"),
+    "seeds": 2,
+    "n_games": 1,
+    "pixel_games": 1,
+    "sticky": (0.25,),
+    "max_steps": 150,
+}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -55,7 +63,9 @@ def main(argv: list[str] | None = None) -> None:
         entry
         for game in c.games
         for sticky in (c.sticky[:1] if game == "enduro" else c.sticky)
-        for entry in evaluation.entries(game, sticky, c.enduro_games if game == "enduro" else c.n_games, c.pixel_games)
+        for entry in evaluation.entries(
+            game, sticky, c.enduro_games if game == "enduro" else c.n_games, c.pixel_games, c.max_steps
+        )
     ]
     rows, means, estimates = evaluation.tabulate(run, wanted, c.seeds, ORIGINAL)
     rng = np.random.default_rng(0)

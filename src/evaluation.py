@@ -13,6 +13,8 @@ import stats_ci
 from demonstrations import TASKS
 from stage_io import Run
 
+FULL = 27_000  # agent steps of a full game at most
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -37,15 +39,16 @@ class Entry:
         return f"{TASKS[self.game].label}: {who}"
 
 
-def entries(game: str, sticky: float, games: int, pixel_games: int) -> list[Entry]:
-    """Random play and every expert of a game, from RAM and, where they can, from pixels."""
+def entries(game: str, sticky: float, games: int, pixel_games: int, max_steps: int = FULL) -> list[Entry]:
+    """Random play and every expert of a game, from RAM and, where they can, from pixels; games cut at max_steps."""
     task = TASKS[game]
-    found = [Entry(game, "random", "ram", rollouts.RandomPolicy, games, sticky, task.env)]
+    env = dict(task.env) if max_steps == FULL else {**task.env, "max_steps": max_steps}
+    found = [Entry(game, "random", "ram", rollouts.RandomPolicy, games, sticky, env)]
     for name, make in task.experts.items():
-        found.append(Entry(game, name, "ram", make, games, sticky, task.env))
+        found.append(Entry(game, name, "ram", make, games, sticky, env))
         if hasattr(make(), "source"):
             pixels = lambda make=make: make(source="pixels")  # noqa: E731
-            found.append(Entry(game, name, "pixels", pixels, pixel_games, sticky, task.env))
+            found.append(Entry(game, name, "pixels", pixels, pixel_games, sticky, env))
     return found
 
 
@@ -74,6 +77,7 @@ def tabulate(
     rows, means, estimates = [], {}, {}
     for entry in wanted:
         options = {"game": entry.game, "expert": entry.expert, "source": entry.source, "sticky": entry.sticky}
+        options |= {name: value for name, value in entry.env.items() if name == "max_steps"}
         cells = [
             run.cell(lambda e=entry, s=seed: measure(e, s), seed=seed, games=entry.games, **options)
             for seed in range(seeds)

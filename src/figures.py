@@ -255,6 +255,27 @@ def stream_curves(
     return figure
 
 
+def learning_curves(curves: Mapping[str, np.ndarray], steps: int, lines: Mapping[str, float], title: str) -> Figure:
+    """Return against agent steps: every replication a thin line, their mean a thick one.
+
+    curves   name: (seeds, points) over equal parts of `steps`, NaN where no game ended
+    lines    label: level of a dashed horizontal line
+    """
+    figure, axes = plt.subplots(figsize=(7.2, 3.8), layout="constrained")
+    for i, (name, values) in enumerate(curves.items()):
+        at = (np.arange(values.shape[1]) + 0.5) * steps / values.shape[1] / 1e6
+        axes.plot(at, values.T, color=f"C{i}", linewidth=0.8, alpha=0.5)
+        seen = np.isfinite(values).any(axis=0)
+        axes.plot(at[seen], np.nanmean(values[:, seen], axis=0), color=f"C{i}", linewidth=2.2, label=name)
+    for label, level in lines.items():
+        axes.axhline(level, color="black", linestyle="--", linewidth=1, label=f"{label} {level:g}")
+    axes.set(xlabel="agent steps [millions; 1 step = 4 frames]", ylabel="return per game [points]")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
 def gameplay_image(screen: np.ndarray, maps: np.ndarray, full_scale: np.ndarray, lines: Sequence[str]) -> np.ndarray:
     """One frame of a GIF: the game on the left, the ON/OFF maps of the code on the right, text below.
 

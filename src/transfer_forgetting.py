@@ -11,7 +11,7 @@ Run        python src/transfer_forgetting.py                   (60 min on 2 core
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -43,10 +43,11 @@ class Config:
     cnn_learning_rate: float = 1e-3
     sticky: float = 0.25  # probability that the emulator repeats an action
     experts: Literal["original", "best"] = "original"  # who is imitated: experts of the original's kind, or the best
+    max_steps: int = 27_000  # games are cut here [agent steps]
     smoke: bool = False  # seconds, proves nothing
 
 
-SMOKE = {"seeds": 2, "n_frames": 1200, "games": 1, "epochs": 1, "cnn_epochs": 1}
+SMOKE = {"seeds": 2, "n_frames": 1200, "games": 1, "epochs": 1, "cnn_epochs": 1, "max_steps": 150}
 
 
 def resu_arms(run: Run, protocol: Protocol, seed: int) -> dict[str, Callable[[], Any]]:
@@ -108,7 +109,14 @@ def main(argv: list[str] | None = None) -> None:
     """All cells, then table, verdicts and the figure."""
     config = parse_config(Config, argv, SMOKE)
     require_positive(config, "seeds", "n_frames", "games", "epochs", "cnn_epochs")
-    protocol = Protocol(config.n_frames, config.games, config.epochs, sticky=config.sticky, experts=config.experts)
+    protocol = Protocol(
+        config.n_frames,
+        config.games,
+        config.epochs,
+        sticky=config.sticky,
+        experts=config.experts,
+        max_steps=config.max_steps,
+    )
     run = start_run(__file__, config, protocol.variant)
     c = run.config
     training = {"cnn_epochs": c.cnn_epochs, "cnn_learning_rate": c.cnn_learning_rate}
@@ -119,7 +127,7 @@ def main(argv: list[str] | None = None) -> None:
             run.log(f"{label}, seed {seed}: {np.mean(result['scores']):.1f}")
             return result
 
-        return run.cell(measure, label=label, seed=seed, **asdict(protocol), **more)
+        return run.cell(measure, label=label, seed=seed, **protocol.options, **more)
 
     found: dict[str, list] = {}
 

@@ -50,10 +50,19 @@ class Config:
     alpha: float = 0.99  # the stream's clock, per chunk of 1,000 frames
     sticky: float = 0.25  # probability that the emulator repeats an action
     experts: Literal["original", "best"] = "original"  # who is imitated: experts of the original's kind, or the best
+    max_steps: int = 27_000  # games are cut here [agent steps]
     smoke: bool = False  # seconds, proves nothing
 
 
-SMOKE = {"games": ("pong", "breakout"), "seeds": 2, "n_frames": 1200, "n_games": 1, "epochs": 1, "timescale": (0, 1200)}
+SMOKE = {
+    "games": ("pong", "breakout"),
+    "seeds": 2,
+    "n_frames": 1200,
+    "n_games": 1,
+    "epochs": 1,
+    "timescale": (0, 1200),
+    "max_steps": 150,
+}
 
 
 def judged(claim: str, difference: stats_ci.Estimate) -> dict[str, str]:
@@ -157,7 +166,14 @@ def main(argv: list[str] | None = None) -> None:
         raise ValueError(f"--games needs at least two different games, not {', '.join(config.games)}")
     if len(config.timescale) < 2 or max(config.timescale) > config.n_frames or min(config.timescale) < 0:
         raise ValueError("--timescale needs at least two numbers of frames between 0 and --n-frames")
-    protocol = Protocol(config.n_frames, config.n_games, config.epochs, sticky=config.sticky, experts=config.experts)
+    protocol = Protocol(
+        config.n_frames,
+        config.n_games,
+        config.epochs,
+        sticky=config.sticky,
+        experts=config.experts,
+        max_steps=config.max_steps,
+    )
     run = start_run(__file__, config, protocol.variant)
     c = run.config
     rng = np.random.default_rng(0)

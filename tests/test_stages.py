@@ -3,66 +3,18 @@
 The stages run in a copy of src/ in a temporary folder, so that nothing depends on what lies in data/ and results/.
 """
 
-import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-SRC = Path(__file__).resolve().parent.parent / "src"
-# In running order: later ones read what earlier ones wrote.
-STAGES = (
-    "collect_pong_buffer",
-    "eval_expert",
-    "bc_pong",
-    "bc_pong_eval",
-    "record_gameplay",
-    "demo_pong",
-    "bench_core",
-    "bench_layers",
-    "probe_deadleaves",
-    "probe_pong",
-    "probe_pong_velocity",
-    "probe_pong_action",
-    "asteroids_enduro_stress",
-    "collect_si_buffer",
-    "depth_ablation_si",
-    "eval_breakout_expert",
-    "collect_si_expert_demos",
-    "collect_asteroids_demos",
-    "bc_games",
-    "bc_breakout",
-    "bc_pong_cnn",
-    "transfer_matrix",
-    "transfer_forgetting",
-    "record_asteroids",
-    "bench_play",
-)
+from stage_house import PLAYING, PROBING, SRC, build, check_smoke, run_stage, written
 
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("house")
-    shutil.copytree(SRC, root / "src")
-    return root
-
-
-def run_stage(house: Path, stage: str, *options: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(house / "src" / f"{stage}.py"), *options]
-    # One thread for the linear algebra: beside another test on two cores more would wait for each other.
-    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=house, env=environment)
-
-
-def written(house: Path) -> dict[Path, int]:
-    """Everything a stage may write, logs apart, with the time of its last change."""
-    folders = (house / "results", house / "data", house / "media")
-    files = [path for folder in folders for path in folder.rglob("*") if path.is_file() and path.suffix != ".log"]
-    return {path: path.stat().st_mtime_ns for path in files}
+    return build(tmp_path_factory.mktemp("house"))
 
 
 def test_every_stage_is_listed_here():
@@ -80,20 +32,12 @@ def test_every_stage_is_listed_here():
         "demo_",
         "asteroids_enduro_",
     )
-    assert {path.stem for path in SRC.glob("*.py") if path.stem.startswith(prefixes)} == set(STAGES)
+    assert {path.stem for path in SRC.glob("*.py") if path.stem.startswith(prefixes)} == {*PROBING, *PLAYING}
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", PROBING)
 def test_smoke(house, stage):
-    done = run_stage(house, stage, "--smoke")
-    assert done.returncode == 0, done.stderr[-2000:]
-    document = json.loads((house / "results" / "smoke" / f"{stage}.json").read_text())
-    assert document["rows"] and document["config"]["smoke"] is True
-    assert (house / "results" / "smoke" / f"{stage}.log").is_file()
-    assert "|" in done.stdout
-    outside = [path for path in (house / "results").iterdir() if path.name != "smoke"]
-    assert not outside and not (house / "media").exists()
-    assert not list(house.rglob("*.tmp"))
+    check_smoke(house, stage)
 
 
 def test_report_of_the_smoke_runs(house):

@@ -1,0 +1,73 @@
+"""Stages run in a copy of src/ in a temporary folder, so that nothing depends on what lies in data/ and results/."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+SRC = Path(__file__).resolve().parent.parent / "src"
+# In running order: later ones read what earlier ones wrote. Two rows of houses, for two cores.
+PROBING = (
+    "collect_pong_buffer",
+    "bc_pong",
+    "bc_pong_eval",
+    "record_gameplay",
+    "demo_pong",
+    "bench_core",
+    "bench_layers",
+    "probe_deadleaves",
+    "probe_pong",
+    "probe_pong_velocity",
+    "probe_pong_action",
+    "asteroids_enduro_stress",
+    "collect_si_buffer",
+    "depth_ablation_si",
+)
+PLAYING = (
+    "eval_expert",
+    "eval_breakout_expert",
+    "collect_si_expert_demos",
+    "collect_asteroids_demos",
+    "bc_games",
+    "bc_breakout",
+    "bc_pong_cnn",
+    "transfer_matrix",
+    "transfer_forgetting",
+    "record_asteroids",
+    "bench_play",
+)
+
+
+def build(root: Path) -> Path:
+    """An empty house: the sources and nothing else."""
+    shutil.copytree(SRC, root / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    return root
+
+
+def run_stage(house: Path, stage: str, *options: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(house / "src" / f"{stage}.py"), *options]
+    # One thread for the linear algebra: beside another test on two cores more would wait for each other.
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=house, env=environment)
+
+
+def written(house: Path) -> dict[Path, int]:
+    """Everything a stage may write, logs apart, with the time of its last change."""
+    folders = (house / "results", house / "data", house / "media")
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file() and path.suffix != ".log"]
+    return {path: path.stat().st_mtime_ns for path in files}
+
+
+def check_smoke(house: Path, stage: str) -> None:
+    """A smoke run ends well, writes its results, and keeps to its own folders."""
+    done = run_stage(house, stage, "--smoke")
+    assert done.returncode == 0, done.stderr[-2000:]
+    document = json.loads((house / "results" / "smoke" / f"{stage}.json").read_text())
+    assert document["rows"] and document["config"]["smoke"] is True
+    assert (house / "results" / "smoke" / f"{stage}.log").is_file()
+    assert "|" in done.stdout
+    outside = [path for path in (house / "results").iterdir() if path.name != "smoke"]
+    assert not outside and not (house / "media").exists()
+    assert not list(house.rglob("*.tmp"))
