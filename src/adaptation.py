@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
@@ -63,8 +64,8 @@ class Protocol:
         return TASKS[game].classes(self.expert(game))
 
     def demonstrations(self, folder: Path, game: str, seed: int) -> rollouts.Buffer:
-        """This seed's recorded games of the expert."""
-        return demonstrations(folder, game, self.expert(game), self.n_frames, seed, self.sticky)
+        """This seed's recorded games of the expert; the last few asked for stay in memory."""
+        return _in_memory(folder, game, self.expert(game), self.n_frames, seed, self.sticky)
 
     def play(self, policy: rollouts.Policy, game: str, seed: int, description: str) -> dict[str, Any]:
         """This seed's evaluation games: scores and lengths."""
@@ -72,8 +73,15 @@ class Protocol:
         return {"scores": [g.score for g in played], "lengths": [g.length for g in played]}
 
 
+@lru_cache(maxsize=4)
+def _in_memory(folder: Path, game: str, expert: str, n_frames: int, seed: int, sticky: float) -> rollouts.Buffer:
+    buffer = demonstrations(folder, game, expert, n_frames, seed, sticky)
+    return replace(buffer, frames=np.array(buffer.frames))
+
+
+@lru_cache(maxsize=8)
 def fit(protocol: Protocol, folder: Path, game: str, seed: int) -> ReSUEncoder:
-    """The encoder fitted on this seed's demonstrations of a game."""
+    """The encoder fitted on this seed's demonstrations of a game; the last few asked for stay in memory."""
     return ReSUEncoder().fit(protocol.demonstrations(folder, game, seed).episode_frames())
 
 

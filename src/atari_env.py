@@ -8,6 +8,8 @@ tests/test_atari_env.py holds the frames, rewards and ends against theirs, bit f
 """
 
 import copy
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, Protocol
 
 import cv2
@@ -16,6 +18,7 @@ import numpy as np
 from ale_py import ALEInterface, LoggerMode, roms
 from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
+from gymnasium.vector.utils import batch_space
 
 GAMES = ("pong", "breakout", "space_invaders", "asteroids", "enduro")
 SIDE = 84  # of an observation [pixels]
@@ -124,6 +127,65 @@ class AtariEnv(gymnasium.Env):
         return self._ale.getScreenRGB()
 
 
+class AtariVectorEnv(VectorEnv):
+    """B games side by side, stepped by a few threads: the emulator runs outside of Python's lock.
+
+    A game that ends begins anew in the same step (AutoresetMode.SAME_STEP); its last observation is in
+    info["final_obs"], an object array with None elsewhere.
+    n_envs     B          n_threads   default: one per core; results do not depend on it
+    options    of `AtariEnv`
+    Raises     ValueError as `AtariEnv`, or if n_envs or n_threads is not positive.
+    """
+
+    metadata: ClassVar = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_fps": STEPS_PER_SECOND}
+
+    def __init__(self, game: str, n_envs: int, n_threads: int | None = None, **options: Any) -> None:
+        n_threads = len(os.sched_getaffinity(0)) if n_threads is None else n_threads
+        if n_envs < 1 or n_threads < 1:
+            raise ValueError(f"n_envs and n_threads must be at least 1, not {n_envs} and {n_threads}")
+        self.envs = [AtariEnv(game, **options) for _ in range(n_envs)]
+        self.num_envs = n_envs
+        self.action_names = self.envs[0].action_names
+        self.single_observation_space = self.envs[0].observation_space
+        self.single_action_space = self.envs[0].action_space
+        self.observation_space = batch_space(self.single_observation_space, n_envs)
+        self.action_space = batch_space(self.single_action_space, n_envs)
+        self._groups = [group for group in np.array_split(np.arange(n_envs), n_threads) if len(group)]
+        self._pool = ThreadPoolExecutor(len(self._groups))
+
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Begin all games; seed s gives environment i the seed s + i, a list gives each its own."""
+        seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed or [None] * self.num_envs
+        return np.stack([env.reset(seed=s)[0] for env, s in zip(self.envs, seeds, strict=True)]), {}
+
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """One agent step of every game."""
+        frames = np.empty(self.observation_space.shape, np.uint8)
+        rewards = np.empty(self.num_envs)
+        terminated, truncated = np.empty(self.num_envs, bool), np.empty(self.num_envs, bool)
+        finals = np.full(self.num_envs, None, object)
+
+        def advance(group: np.ndarray) -> None:
+            for b in group:
+                env = self.envs[b]
+                frame, rewards[b], terminated[b], truncated[b], _ = env.step(int(actions[b]))
+                if terminated[b] or truncated[b]:
+                    finals[b] = frame
+                    frame, _ = env.reset()
+                frames[b] = frame
+
+        list(self._pool.map(advance, self._groups))
+        ended = terminated | truncated
+        info = {"final_obs": finals, "_final_obs": ended} if ended.any() else {}
+        return frames, rewards, terminated, truncated, info
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Stop the threads."""
+        self._pool.shutdown()
+
+
 class OnlineEncoder(Protocol):
     """What the wrappers below need of an encoder: `resu_conv.ReSUEncoder` and the codes of controls.py have it."""
 
@@ -178,7 +240,7 @@ class EncodedVectorEnv(VectorWrapper):
         self._encoder = copy.deepcopy(encoder)
         self._mode = env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
         self.single_observation_space = _feature_space(encoder)
-        self.observation_space = gymnasium.vector.utils.batch_space(self.single_observation_space, env.num_envs)
+        self.observation_space = batch_space(self.single_observation_space, env.num_envs)
         self._ended: np.ndarray | None = None
 
     def reset(

@@ -17,7 +17,6 @@ import numpy as np
 
 import rollouts
 import stage_io
-from atari_env import AtariEnv
 from cloning import CLONED_BY, Clone
 from demonstrations import TASKS
 from stage_io import guard, parse_config, require_positive, start_run
@@ -41,15 +40,18 @@ SMOKE = {"clones": ("pong_reactive",), "rounds": 2, "games": 2, "max_steps": 300
 
 
 def bare_loop(game: str, seed: int, env_options: dict) -> int:
-    """Steps of one game under actions drawn beforehand: the environment and nothing else."""
-    env = AtariEnv(game, **env_options)
+    """max_steps steps under actions drawn beforehand, the environment and nothing else; returns their number.
+
+    A game that ends is begun again without seeding (which would load it anew), to the bare loop's advantage.
+    """
+    env = rollouts.environment(game=game, **env_options)
     env.reset(seed=seed)
     actions = np.random.default_rng(seed).integers(len(env.action_names), size=env_options["max_steps"])
-    steps, over = 0, False
-    while not over:
-        _, _, terminated, truncated, _ = env.step(int(actions[steps]))
-        steps, over = steps + 1, terminated or truncated
-    return steps
+    for action in actions.tolist():
+        _, _, terminated, truncated, _ = env.step(action)
+        if terminated or truncated:
+            env.reset()
+    return len(actions)
 
 
 def rate(work: Callable[[], int]) -> float:

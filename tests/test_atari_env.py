@@ -12,8 +12,9 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import AtariPreprocessing
 
-from atari_env import GAMES, AtariEnv, EncodedEnv, EncodedVectorEnv
+from atari_env import GAMES, AtariEnv, AtariVectorEnv, EncodedEnv, EncodedVectorEnv
 from resu_conv import ReSUEncoder
+from sb3_bridge import SB3VecEnv
 
 NAMES = {"pong": "Pong", "breakout": "Breakout", "space_invaders": "SpaceInvaders", "asteroids": "Asteroids"}
 NAMES["enduro"] = "Enduro"
@@ -206,3 +207,52 @@ def test_two_wrappers_do_not_share_the_past(small_encoder):
             found.append(env.step(0)[0])
     for found, game in zip(got, games, strict=True):
         assert np.array_equal(np.array(found), small_encoder.encode(np.array(game.seen[0])))
+
+
+def test_games_side_by_side_are_the_games_one_by_one():
+    """Any number of threads; rewards, ends and final observations included."""
+    options = {"max_steps": 40, "press_fire": True}
+    vectors = [AtariVectorEnv("breakout", 3, n_threads=n, **options) for n in (1, 2)]
+    singles = [AtariEnv("breakout", **options) for _ in range(3)]
+    shown = [vector.reset(seed=20)[0] for vector in vectors]
+    wanted = np.stack([env.reset(seed=20 + i)[0] for i, env in enumerate(singles)])
+    rng = np.random.default_rng(0)
+    for t in range(1, 100):
+        for frames in shown:
+            assert np.array_equal(frames, wanted)
+        actions = rng.integers(0, 4, 3)
+        results = [vector.step(actions) for vector in vectors]
+        steps = [env.step(int(a)) for env, a in zip(singles, actions, strict=True)]
+        for _, rewards, terminated, truncated, info in results:
+            assert rewards.tolist() == [s[1] for s in steps] and terminated.tolist() == [s[2] for s in steps]
+            assert truncated.tolist() == [s[3] for s in steps] and truncated.all() == (t % 40 == 0)
+            for b, s in enumerate(steps):
+                assert not truncated[b] or np.array_equal(info["final_obs"][b], s[0])
+        shown = [result[0] for result in results]
+        wanted = np.stack([env.reset()[0] if s[2] or s[3] else s[0] for env, s in zip(singles, steps, strict=True)])
+    for vector in vectors:
+        vector.close()
+    with pytest.raises(ValueError, match="n_envs"):
+        AtariVectorEnv("pong", 0)
+
+
+def test_stable_baselines_sees_features_returns_and_final_observations(small_encoder):
+    games = [Countdown(4), Countdown(7)]
+    inner = SyncVectorEnv([lambda g=g: g for g in games], autoreset_mode=AutoresetMode.SAME_STEP)
+    env = SB3VecEnv(EncodedVectorEnv(inner, small_encoder))
+    env.seed(3)
+    got = [[code] for code in env.reset()]
+    for _ in range(30):
+        features, rewards, dones, infos = env.step(np.zeros(2, int))
+        assert rewards.tolist() == [1, 1]
+        for b in range(2):
+            if dones[b]:
+                got[b].append(infos[b]["terminal_observation"])
+                assert infos[b]["episode"] == {"r": games[b].length, "l": games[b].length}
+                assert infos[b]["TimeLimit.truncated"] == (games[b].length % 2 == 1)
+            got[b].append(features[b])
+    for b, game in enumerate(games):
+        wanted = [code for seen in game.seen for code in small_encoder.encode(np.array(seen))]
+        assert np.array_equal(np.array(got[b]), np.array(wanted[: len(got[b])]))
+    with pytest.raises(ValueError, match="SAME_STEP"):
+        SB3VecEnv(SyncVectorEnv([lambda: Countdown(3)]))

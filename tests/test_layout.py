@@ -36,6 +36,7 @@ FLOORS = [
         "enduro_expert",
         "cloning",
         "convnet",
+        "sb3_bridge",
         "pong_probes",
         "si_probes",
     },
@@ -48,7 +49,7 @@ STAGE = re.compile(
 )
 ONLY_HOME = {
     "matplotlib": {"figures"},
-    "gymnasium": {"atari_env"},
+    "gymnasium": {"atari_env", "sb3_bridge"},
     "ale_py": {"atari_env"},
     "numba": {"resu_kernels", "patch_kernels", "head_kernels"},
 }

@@ -1,0 +1,80 @@
+"""Gymnasium vector environments as Stable-Baselines3 sees them: the only home of stable_baselines3's environments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from stable_baselines3.common.vec_env import VecEnv
+
+
+class SB3VecEnv(VecEnv):
+    """A Gymnasium vector environment (AutoresetMode.SAME_STEP) as Stable-Baselines3's VecEnv.
+
+    infos carry "terminal_observation" and "TimeLimit.truncated" where an episode ended, and "episode" {r, l}: its
+    unclipped return and length. clip_rewards hands the learner the rewards' signs instead.
+    Raises   ValueError for another kind of automatic reset.
+    """
+
+    def __init__(self, env: VectorEnv, clip_rewards: bool = False) -> None:
+        if env.metadata.get("autoreset_mode") != AutoresetMode.SAME_STEP:
+            raise ValueError("Stable-Baselines3 needs AutoresetMode.SAME_STEP environments")
+        super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
+        self.env, self._clip = env, clip_rewards
+        self._next_seed: int | None = None
+        self._returns, self._lengths = np.zeros(env.num_envs), np.zeros(env.num_envs, int)
+
+    def seed(self, seed: int | None = None) -> Sequence[int | None]:
+        """Of the next reset; environment i gets seed + i."""
+        self._next_seed = seed
+        return [None if seed is None else seed + i for i in range(self.num_envs)]
+
+    def reset(self) -> np.ndarray:
+        """Begin everywhere."""
+        observations, _ = self.env.reset(seed=self._next_seed)
+        self._next_seed = None
+        self._returns[:], self._lengths[:] = 0, 0
+        return observations
+
+    def step_async(self, actions: np.ndarray) -> None:
+        """Remember the actions."""
+        self._actions = actions
+
+    def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
+        """Step with them."""
+        observations, rewards, terminated, truncated, info = self.env.step(self._actions)
+        dones = terminated | truncated
+        self._returns += rewards
+        self._lengths += 1
+        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        for b in np.flatnonzero(dones):
+            infos[b] = {
+                "terminal_observation": info["final_obs"][b],
+                "TimeLimit.truncated": bool(truncated[b] and not terminated[b]),
+                "episode": {"r": float(self._returns[b]), "l": int(self._lengths[b])},
+            }
+        self._returns[dones], self._lengths[dones] = 0, 0
+        shown = np.sign(rewards) if self._clip else rewards
+        return observations, shown.astype(np.float32), dones, infos
+
+    def close(self) -> None:
+        """Close the environments."""
+        self.env.close()
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        """The environments' attribute, the same for all of them."""
+        return [getattr(self.env, attr_name, None)] * len(list(self._get_indices(indices)))
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        """Not supported: environments are fixed once made."""
+        raise NotImplementedError("attributes of these environments cannot be set")
+
+    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
+        """Not supported: there is one vector environment, not a list of single ones."""
+        raise NotImplementedError("methods of single environments cannot be called")
+
+    def env_is_wrapped(self, wrapper_class: type, indices: Any = None) -> list[bool]:
+        """Whether the vector environment is such a wrapper."""
+        return [isinstance(self.env, wrapper_class)] * len(list(self._get_indices(indices)))
