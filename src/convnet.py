@@ -7,7 +7,6 @@ have the instructions; play is float32.
 
 from __future__ import annotations
 
-import contextlib
 import io
 
 import numpy as np
@@ -33,10 +32,12 @@ class ConvNet(nn.Module):
             nn.ReLU(), nn.Flatten(), nn.Linear(3136, N_TRUNK), nn.ReLU(),
         )  # fmt: skip
         self.last = nn.Linear(N_TRUNK, n_classes)
+        self.autocast = True  # train in bfloat16
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Class scores."""
-        return self.last(self.trunk(x))
+        """Class scores. Each training step has an autocast of its own: a longer one would keep its first weights."""
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.training and self.autocast):
+            return self.last(self.trunk(x)).float()
 
     @property
     def n_parameters(self) -> int:
@@ -108,12 +109,10 @@ def fit(
         )  # fmt: skip
         return [heads.accuracy(model.last, trunk, classes, torch.from_numpy, held_out)]
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    context = torch.autocast("cpu", dtype=torch.bfloat16) if autocast else contextlib.nullcontext()
-    with context:
-        return heads.train(
-            model, steps, classes, prepare, seed, taught, held_out, epochs=epochs, learning_rate=learning_rate,
-            chunk=CHUNK,
-        )  # fmt: skip
+    model.autocast = autocast
+    return heads.train(
+        model, steps, classes, prepare, seed, taught, held_out, epochs=epochs, learning_rate=learning_rate, chunk=CHUNK
+    )
 
 
 @torch.inference_mode()

@@ -43,15 +43,15 @@ def test_stacks_hold_the_newest_frames_of_their_own_game():
             np.testing.assert_allclose(stacks[t, j] * 255, buffer.frames[max(t - j, begin)], atol=1e-4)
 
 
-@pytest.fixture(scope="module")
-def taught() -> tuple[ConvNet, Buffer, np.ndarray, list[float]]:
+@pytest.fixture(scope="module", params=[False, True], ids=["float32", "bfloat16"])
+def taught(request) -> tuple[ConvNet, Buffer, np.ndarray, list[float]]:
     buffer, classes = moving_bars()
     steps = np.arange(len(buffer))
     usable = steps[steps % 25 >= 3]  # at a game's start nothing has moved yet
     last = usable >= 200
     model = convnet.new(2, 1)
     accuracies = convnet.fit(
-        model, buffer, classes, 1, usable[~last], usable[last], epochs=20, learning_rate=1e-3, autocast=False
+        model, buffer, classes, 1, usable[~last], usable[last], epochs=20, learning_rate=1e-3, autocast=request.param
     )
     return model, buffer, classes, accuracies
 
