@@ -167,12 +167,14 @@ def cnn_of(
 ) -> Trained[ConvNet]:
     """The DQN network trained end to end to imitate a game's expert; trained once.
 
-    start      begin with the weights of this network, its last layer replaced by a new one (fine-tuning)
+    start      begin with the weights of this network, its last layer replaced by a new one (fine-tuning); pixel means
+               are the game's own in any case
     last_only  train the last layer alone
     """
     demonstrated = protocol.demonstrations(folder, game, seed)
     names, actions = protocol.classes(game), rollouts.environment(game=game, **protocol.env(game)).action_names
     model = convnet.new(len(names), seed)
+    model.centre(demonstrated.frames)
     if start is not None:
         model.trunk.load_state_dict(start.trunk.state_dict())
     options = {"epochs": epochs, "learning_rate": learning_rate, "last_only": last_only}

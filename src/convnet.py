@@ -1,8 +1,9 @@
 """The end-to-end baseline: the DQN convolutional network (Mnih et al. 2015) as an imitator, trained by heads.train.
 
 Three convolutions (32 of 8 x 8 by 4, 64 of 4 x 4 by 2, 64 of 3 x 3) and 512 dense units on the newest 4 frames: 1.69 M
-parameters with 3 classes. Training runs under bfloat16 autocast with float32 weights, three times as fast on CPUs that
-have the instructions; play is float32.
+parameters with 3 classes. As ReSU's are, its pixels are centred by their own means over the demonstrations: without
+that it never learned anything from Pong (PLAN.md). Training runs under bfloat16 autocast with float32 weights, three
+times as fast on CPUs that have the instructions; play is float32.
 """
 
 from __future__ import annotations
@@ -18,12 +19,16 @@ import heads
 from rollouts import Buffer
 
 N_FRAMES = 4  # newest frames that the network sees
+BATCH = 64  # samples per optimiser step
 N_TRUNK = 512  # features before the last layer
 CHUNK = 512  # samples per forward pass without training
 
 
 class ConvNet(nn.Module):
-    """Grey stacks (B, 4, 84, 84) float32 in [0, 1] -> class scores (B, C)."""
+    """Grey stacks (B, 4, 84, 84) float32 in [0, 1] -> class scores (B, C).
+
+    mean   (84, 84) float32 in [0, 1], subtracted from every frame; 0 until it is set
+    """
 
     def __init__(self, n_classes: int) -> None:
         super().__init__()
@@ -32,12 +37,21 @@ class ConvNet(nn.Module):
             nn.ReLU(), nn.Flatten(), nn.Linear(3136, N_TRUNK), nn.ReLU(),
         )  # fmt: skip
         self.last = nn.Linear(N_TRUNK, n_classes)
+        self.register_buffer("mean", torch.zeros(84, 84))
         self.autocast = True  # train in bfloat16
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Class scores. Each training step has an autocast of its own: a longer one would keep its first weights."""
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.training and self.autocast):
-            return self.last(self.trunk(x)).float()
+            return self.last(self.features(x)).float()
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, 512): what the last layer sees."""
+        return self.trunk(x - self.mean)
+
+    def centre(self, frames: np.ndarray) -> None:
+        """Set the mean to that of frames (T, 84, 84) uint8."""
+        self.mean.copy_(torch.from_numpy((frames.mean(axis=0, dtype=np.float64) / 255).astype(np.float32)))
 
     @property
     def n_parameters(self) -> int:
@@ -111,7 +125,17 @@ def fit(
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.autocast = autocast
     return heads.train(
-        model, steps, classes, prepare, seed, taught, held_out, epochs=epochs, learning_rate=learning_rate, chunk=CHUNK
+        model,
+        steps,
+        classes,
+        prepare,
+        seed,
+        taught,
+        held_out,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        batch=BATCH,
+        chunk=CHUNK,
     )
 
 
@@ -120,7 +144,7 @@ def trunk_features(model: ConvNet, buffer: Buffer) -> np.ndarray:
     """(T, 512) float32 features before the last layer."""
     prepare = stacker(buffer)
     steps = np.arange(len(buffer))
-    return np.concatenate([model.trunk(prepare(steps[i : i + CHUNK])).numpy() for i in range(0, len(steps), CHUNK)])
+    return np.concatenate([model.features(prepare(steps[i : i + CHUNK])).numpy() for i in range(0, len(steps), CHUNK)])
 
 
 class ConvPolicy:

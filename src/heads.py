@@ -248,6 +248,7 @@ def train(
     epochs: int = 10,
     learning_rate: float = 1e-3,
     weight_decay: float = 1e-4,
+    batch: int = BATCH,
     chunk: int = CHUNK,
 ) -> list[float]:
     """Cross-entropy training with AdamW, the learning rate falling to 0 along a cosine: the one loop of all heads.
@@ -258,20 +259,21 @@ def train(
     seed             of the order of samples
     taught, held_out indices of the samples to train on and to validate on; after every epoch the accuracy on the
                      latter is taken, and the best epoch's weights are kept at the end
+    batch            samples per optimiser step
     chunk            samples per forward pass when the accuracy is taken
     Returns          validation accuracy per epoch (empty without held-out samples)
     """
     rng = np.random.default_rng(seed)
     targets = torch.from_numpy(np.asarray(y, np.int64))
     optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs * -(-len(taught) // BATCH))
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs * -(-len(taught) // batch))
     accuracies: list[float] = []
     best: dict[str, torch.Tensor] = {}
     for _ in range(epochs):
         model.train()
         order = rng.permutation(taught)
-        for i in range(0, len(order), BATCH):
-            chosen = order[i : i + BATCH]
+        for i in range(0, len(order), batch):
+            chosen = order[i : i + batch]
             loss = nn.functional.cross_entropy(model(prepare(x[chosen])), targets[chosen])
             optimiser.zero_grad(set_to_none=True)
             loss.backward()

@@ -89,6 +89,7 @@ def cnn_arms(run: Run, protocol: Protocol, seed: int) -> dict[str, tuple[str, Ca
         back = convnet.new(len(protocol.classes(HOME)), seed)
         back.trunk.load_state_dict(model.trunk.state_dict())
         back.last.load_state_dict(old.last.state_dict())
+        back.mean.copy_(old.mean)
         return back
 
     def policy(game: str, make: Callable[[], ConvNet]) -> tuple[str, Callable[[], ConvPolicy]]:
