@@ -50,6 +50,7 @@ SMOKE = {
     "dagger_frames": 600,
     "epochs": 1,
     "max_steps": 150,
+    "rows": ("random", "expert", "pca mlp", "resu mlp"),
 }
 
 
