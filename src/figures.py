@@ -95,7 +95,7 @@ def score_panels(
         axes.invert_yaxis()
         axes.grid(axis="x", alpha=0.3)
         axes.set_title(game, fontsize=10)
-    column[-1, 0].set_xlabel(xlabel)
+    figure.supxlabel(xlabel, fontsize=9)
     figure.suptitle(title, fontsize=10)
     return figure
 

@@ -48,6 +48,7 @@ STAGES = (
     ("bc_pong_cnn", "Stage 6: the DQN network end to end", "Is it any better than ReSU with an MLP?"),
     ("transfer_matrix", "Stages 9a and 9b: adaptation from game to game", "Where does streaming pay?"),
     ("transfer_forgetting", "Stage 9c: forgetting", "What is left of Pong after Breakout?"),
+    ("ppo_pong", "Stage 7: PPO on the frozen code", "Does reinforcement learning win Pong?"),
     ("bench_play", "Speed of play", "What does a clone cost on top of the emulator?"),
 )
 

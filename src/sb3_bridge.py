@@ -21,8 +21,8 @@ class SB3VecEnv(VecEnv):
     def __init__(self, env: VectorEnv, clip_rewards: bool = False) -> None:
         if env.metadata.get("autoreset_mode") != AutoresetMode.SAME_STEP:
             raise ValueError("Stable-Baselines3 needs AutoresetMode.SAME_STEP environments")
-        super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
         self.env, self._clip = env, clip_rewards
+        super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
         self._next_seed: int | None = None
         self._returns, self._lengths = np.zeros(env.num_envs), np.zeros(env.num_envs, int)
 

@@ -37,6 +37,7 @@ PLAYING = (
     "transfer_forgetting",
     "record_asteroids",
     "bench_play",
+    "ppo_pong",
 )
 
 

@@ -41,7 +41,7 @@ FLOORS = [
         "si_probes",
     },
     {"universality", "imitation", "demonstrations"},
-    {"adaptation", "evaluation"},
+    {"adaptation", "evaluation", "reinforcement"},
 ]
 FLOOR_OF = {name: i for i, names in enumerate(FLOORS) for name in names}
 STAGE = re.compile(
