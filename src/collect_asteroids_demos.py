@@ -1,4 +1,4 @@
-"""Collect demonstrations of a Asteroids expert: frames, actions and scores of its games.
+"""Collect demonstrations of an Asteroids expert: frames, actions and scores of its games.
 
 Reads      nothing               Writes  data/asteroids_<expert>_s<seed>_n<frames>.{npy,npz}
 Run        python src/collect_asteroids_demos.py                  (60,000 frames, 30 s on 2 cores)

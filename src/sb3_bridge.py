@@ -63,17 +63,22 @@ class SB3VecEnv(VecEnv):
         """Close the environments."""
         self.env.close()
 
+    def _games(self, indices: Any) -> list[Any]:
+        """The single environments that are stepped together."""
+        return [self.env.unwrapped.envs[i] for i in self._get_indices(indices)]  # type: ignore[attr-defined]
+
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """The environments' attribute, the same for all of them."""
-        return [getattr(self.env, attr_name, None)] * len(list(self._get_indices(indices)))
+        """An attribute of the single environments."""
+        return [getattr(game, attr_name) for game in self._games(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        """Not supported: environments are fixed once made."""
-        raise NotImplementedError("attributes of these environments cannot be set")
+        """Set an attribute of the single environments."""
+        for game in self._games(indices):
+            setattr(game, attr_name, value)
 
     def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
-        """Not supported: there is one vector environment, not a list of single ones."""
-        raise NotImplementedError("methods of single environments cannot be called")
+        """Call a method of the single environments."""
+        return [getattr(game, method_name)(*args, **kwargs) for game in self._games(indices)]
 
     def env_is_wrapped(self, wrapper_class: type, indices: Any = None) -> list[bool]:
         """Whether the vector environment is such a wrapper."""

@@ -254,5 +254,8 @@ def test_stable_baselines_sees_features_returns_and_final_observations(small_enc
     for b, game in enumerate(games):
         wanted = [code for seen in game.seen for code in small_encoder.encode(np.array(seen))]
         assert np.array_equal(np.array(got[b]), np.array(wanted[: len(got[b])]))
+    assert env.get_attr("length") == [4, 7] and env.get_attr("length", 1) == [7]
+    env.set_attr("length", 5, indices=[0])
+    assert games[0].length == 5 and len(env.env_method("reset", indices=1)) == 1
     with pytest.raises(ValueError, match="SAME_STEP"):
         SB3VecEnv(SyncVectorEnv([lambda: Countdown(3)]))
