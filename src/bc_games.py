@@ -5,14 +5,17 @@ Claim      A clone of the game's best expert on layer-1 ReSU features with an ML
 Falsified  if the 95 % interval over seeds of clone - expert (- control, - target) lies outside (below 0).
 Original   Space Invaders 352 (clone); Asteroids: an expert at random, imitated at .25 validation accuracy; Enduro: none
 Reads      data/<game>_<expert>_s*          Writes  results/bc_games_<game>.{npz,json,log,png}, results/clones/
-Run        python src/bc_games.py --game space_invaders          (20 min on 2 cores; also breakout, asteroids, enduro)
+Run        python src/bc_games.py --game space_invaders          (20 min on 2 cores; also breakout, asteroids)
+           python src/bc_games.py --game enduro --games 4        (a good game lasts 24,000 steps)
+           python src/bc_games.py --game breakout --dagger-rounds 8 --memory 4 --grid 28 12 --seeds 3
            python src/bc_games.py --game asteroids --expert sweeping
            python src/bc_games.py --smoke                        (1 min, proves nothing)
 """
 
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
+import evaluation
 import imitation
 from demonstrations import TASKS, demonstrations, expert_of
 from imitation import LABELS, ROWS, Row
@@ -80,23 +83,25 @@ def main(argv: list[str] | None = None) -> None:
         memory=c.memory,
         rounds=c.dagger_rounds,
         round_frames=c.dagger_frames,
-        save_as=f"{c.game}_{expert}",
+        save_as=f"{c.game}_{expert}" + ("_dagger" if c.dagger_rounds else ""),
     )
     rows_wanted = [row for row in ROWS if row in c.rows]
     if c.dagger_rounds:
         rows_wanted = [row for row in rows_wanted if row in ("random", "expert", "resu mlp")]
     options = {name: value for name, value in asdict(c).items() if name not in ("seeds", "rows", "smoke")}
     options["expert"] = expert
-    cells = {
-        row: [
-            run.cell(
-                lambda row=row, seed=seed: imitation.measure(run, imitated, row, seed, save=seed == 0),
-                shelf="bc_games", row=row, seed=seed, **options,
-            )
-            for seed in range(c.seeds)
-        ]
-        for row in rows_wanted
-    }  # fmt: skip
+    players = {entry.expert: entry for entry in evaluation.entries(c.game, c.sticky, c.games, c.games, c.max_steps)
+               if entry.source == "ram"}  # fmt: skip
+
+    def cell(row: Row, seed: int) -> dict[str, Any]:
+        if row in ("random", "expert"):
+            return evaluation.cell(run, players["random" if row == "random" else expert], seed)
+        return run.cell(
+            lambda: imitation.measure(run, imitated, row, seed, save=seed == 0),
+            shelf="bc_games", row=row, seed=seed, **options,
+        )  # fmt: skip
+
+    cells = {row: [cell(row, seed) for seed in range(c.seeds)] for row in rows_wanted}
     table, verdicts, figure, scores = imitation.tabulate(
         cells, task.margin, f"{task.label}, imitating the {expert} expert, sticky {c.sticky:g}"
     )

@@ -26,9 +26,11 @@ CLONED_BY = {
     "pong_reactive": "run python src/bc_pong.py",
     "pong_winning": "run python src/bc_pong.py --expert winning --dagger-rounds 5 --memory 4 --grid 28 12 --seeds 3",
     "breakout_predictive": "run python src/bc_games.py --game breakout",
+    "breakout_predictive_dagger": "run python src/bc_games.py --game breakout --dagger-rounds 8 --memory 4 "
+    "--grid 28 12 --seeds 3",
     "space_invaders_dodging": "run python src/bc_games.py --game space_invaders",
     "asteroids_aiming": "run python src/bc_games.py --game asteroids",
-    "enduro_planning": "run python src/bc_games.py --game enduro",
+    "enduro_planning": "run python src/bc_games.py --game enduro --games 4",
 }
 
 

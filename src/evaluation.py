@@ -53,7 +53,7 @@ def entries(game: str, sticky: float, games: int, pixel_games: int, max_steps: i
 
 
 def measure(entry: Entry, seed: int) -> dict[str, Any]:
-    """One cell: this seed's games. Returns scores, lengths, and the share of each action of the minimal set."""
+    """This seed's games. Returns scores, lengths, and the share of each action of the minimal set."""
     played = rollouts.play(
         entry.make(), entry.games, (seed, rollouts.EVALUATION), entry.game, f"{entry.label}, seed {seed}",
         sticky=entry.sticky, **entry.env,
@@ -66,6 +66,13 @@ def measure(entry: Entry, seed: int) -> dict[str, Any]:
     }
 
 
+def cell(run: Run, entry: Entry, seed: int) -> dict[str, Any]:
+    """The result of `measure`, computed once for all stages that show this policy."""
+    options = {"game": entry.game, "expert": entry.expert, "source": entry.source, "sticky": entry.sticky}
+    options |= {name: value for name, value in entry.env.items() if name == "max_steps"}
+    return run.cell(lambda: measure(entry, seed), shelf="players", seed=seed, games=entry.games, **options)
+
+
 def tabulate(
     run: Run, wanted: Sequence[Entry], seeds: int, original: Mapping[tuple[str, str], str]
 ) -> tuple[list[dict[str, Any]], dict[str, np.ndarray], dict[str, stats_ci.Estimate]]:
@@ -76,12 +83,7 @@ def tabulate(
     rng = np.random.default_rng(0)
     rows, means, estimates = [], {}, {}
     for entry in wanted:
-        options = {"game": entry.game, "expert": entry.expert, "source": entry.source, "sticky": entry.sticky}
-        options |= {name: value for name, value in entry.env.items() if name == "max_steps"}
-        cells = [
-            run.cell(lambda e=entry, s=seed: measure(e, s), seed=seed, games=entry.games, **options)
-            for seed in range(seeds)
-        ]
+        cells = [cell(run, entry, seed) for seed in range(seeds)]
         key = f"{entry.label}, sticky {entry.sticky:g}"
         means[key] = stats_ci.mean_over_games([cell["scores"] for cell in cells])
         estimates[key] = stats_ci.estimate(means[key], rng)

@@ -19,7 +19,7 @@ from stage_io import guard, parse_config, start_run
 # What is shown: whose clone, seconds left out at the start, seconds of play (GIFs of at most 3 MB)
 FILMS = {
     "pong": ("winning", 6.0, 40.0),
-    "breakout": ("predictive", 4.0, 30.0),
+    "breakout": ("predictive_dagger", 4.0, 30.0),
     "space_invaders": ("dodging", 6.0, 25.0),
     "enduro": ("planning", 6.0, 12.0),
 }
@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> None:
         name = f"{game}_{expert}"
         remedy = CLONED_BY.get(name, f"there is no clone of {name}") + (" --smoke" if c.smoke else "")
         clone = Clone.load(run.results / "clones" / name, remedy)
-        title = f"{TASKS[game].label}: a ReSU clone of the {expert} expert"
+        title = f"{TASKS[game].label}: a ReSU clone of the {expert.split('_')[0]} expert"
         gif = film(clone, c.seed, skip, seconds, title, game, **TASKS[game].env)
         path = run.media / f"{game}.gif"
         array_files.write_atomically(path, lambda file, gif=gif: file.write(gif) and None)

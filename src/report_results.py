@@ -40,6 +40,11 @@ STAGES = (
     ("bc_pong_winning", "Stage 4a: imitating the winning expert", "Does the clone of a winner win?"),
     ("eval_breakout_expert", "Breakout's experts", "Who is imitated in Breakout."),
     ("bc_games_breakout", "Stage 4: imitating the Breakout expert", "Codes and heads, with controls."),
+    (
+        "bc_games_breakout_dagger",
+        "Stage 4: imitating the Breakout expert, with aggregation",
+        "Does relabelling the clone's own games help?",
+    ),
     ("bc_games_space_invaders", "Stage 4: imitating the Space Invaders expert", "Codes and heads, with controls."),
     ("bc_games_asteroids", "Stage 11: imitating the Asteroids expert", "Codes and heads, with controls."),
     ("bc_games_enduro", "Stage 11: imitating the Enduro expert", "Codes and heads, with controls."),

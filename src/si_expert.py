@@ -168,22 +168,23 @@ class DodgingExpert(_Expert):
         places = np.arange(scene.ship - SHIP_STEP * here, SHIP_RIGHT + 1, SHIP_STEP)
         gain = self._gain(scene, places, np.arange(free, self.horizon)[:, None])
         danger = self.crash * _danger(scene, places, self.horizon)
-        calm = np.zeros(len(places))  # value of being there: nothing to shoot any more, just staying clear
-        armed = np.zeros(len(places))  # with the shot still to come
+        value = np.zeros(
+            (2, len(places) + 2)
+        )  # of being there, with the ends repeated: nothing to shoot any more, just
+        calm, armed = value[:, 1:-1]  # staying clear; with the shot still to come
+        led = np.empty((3, 2, len(places)))  # value of what going left, staying and going right lead to
         for t in range(self.horizon - 1, -1, -1):
-            shoot = (gain[t - free] if t >= free else -np.inf) + self._moves(calm)
-            wait = self._moves(armed) - self.pace
-            calm = self._moves(calm).max(0) - danger[t]
-            armed = np.maximum(shoot, wait).max(0) - danger[t]
+            value[:, 0], value[:, -1] = value[:, 1], value[:, -2]
+            led[0], led[1], led[2] = value[:, :-2], value[:, 1:-1], value[:, 2:]
+            led += self.blur * (led[1] - led)
+            shoot = (gain[t - free] if t >= free else -np.inf) + led[:, 0]
+            wait = led[:, 1] - self.pace
+            np.subtract(led[:, 0].max(0), danger[t], out=calm)
+            np.subtract(np.maximum(shoot, wait).max(0), danger[t], out=armed)
         choice = np.stack([wait[:, here], shoot[:, here]])
         choice[:, 1] += 1e-3  # if all is equal, stay
         fire, move = divmod(int(choice.argmax()), 3)
         return move - 1, bool(fire)
-
-    def _moves(self, value: np.ndarray) -> np.ndarray:
-        """(3, X): what going left, staying and going right lead to, from the value (X,) of being there."""
-        led = np.stack([np.append(value[:1], value[:-1]), value, np.append(value[1:], value[-1:])])
-        return led + self.blur * (value - led)
 
     def _gain(self, scene: Scene, places: np.ndarray, delay: np.ndarray) -> np.ndarray:
         """(T, X) points of a shot from places (X,) after delay (T, 1) steps, less the pace of its flight."""

@@ -29,6 +29,7 @@ from stage_io import Run, guard, parse_config, require_positive, start_run
 
 HOME, OTHER = "pong", "breakout"
 CLOCKS = (0.99, 1.0)
+STRONG = 2  # filters whose correlations are well above 0
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,19 @@ def resu_arms(run: Run, protocol: Protocol, seed: int) -> dict[str, Callable[[],
     home = adaptation.fit(protocol, run.data, HOME, seed)
     other = protocol.demonstrations(run.data, OTHER, seed)
 
-    def after(alpha: float, means: bool) -> ReSUEncoder:
+    def after(alpha: float, kept: int = 0) -> ReSUEncoder:
+        """The streamed encoder, of which the first `kept` of these stay Pong's: pixel means, gains, weak filters."""
         moved = adaptation.stream(home, other, protocol.n_frames, alpha, protocol.chunk)
-        return moved if means else ReSUEncoder().with_filters(moved.filters_, home.mean_)
+        if not kept:
+            return moved
+        filters = moved.filters_.copy()
+        if kept > 1:
+            filters *= np.linalg.norm(home.filters_, axis=1, keepdims=True) / np.linalg.norm(
+                filters, axis=1, keepdims=True
+            )
+        if kept > 2:
+            filters[STRONG:] = home.filters_[STRONG:]
+        return ReSUEncoder().with_filters(filters, home.mean_)
 
     def old_head(encoder: ReSUEncoder) -> Clone:
         clone = adaptation.clone_of(protocol, run.data, home, HOME, seed).result
@@ -66,10 +77,12 @@ def resu_arms(run: Run, protocol: Protocol, seed: int) -> dict[str, Callable[[],
     arms: dict[str, Callable[[], Any]] = {}
     for alpha in CLOCKS:
         name = f"ReSU, alpha {alpha:g}"
-        arms[f"{name}: head kept"] = lambda a=alpha: old_head(after(a, True))
-        arms[f"{name}: head and pixel means kept"] = lambda a=alpha: old_head(after(a, False))
+        arms[f"{name}: head kept"] = lambda a=alpha: old_head(after(a))
+        arms[f"{name}: head and pixel means kept"] = lambda a=alpha: old_head(after(a, 1))
+        arms[f"{name}: head, means and gains kept"] = lambda a=alpha: old_head(after(a, 2))
+        arms[f"{name}: head, means, gains and filters 3, 4 kept"] = lambda a=alpha: old_head(after(a, 3))
         arms[f"{name}: head refitted"] = lambda a=alpha: (
-            adaptation.clone_of(protocol, run.data, after(a, True), HOME, seed).result
+            adaptation.clone_of(protocol, run.data, after(a), HOME, seed).result
         )
     return arms
 
