@@ -48,6 +48,11 @@ STAGES = (
         "Does relabelling the clone's own games help?",
     ),
     ("bc_games_space_invaders", "Stage 4: imitating the Space Invaders expert", "Codes and heads, with controls."),
+    (
+        "bc_games_space_invaders_dagger",
+        "Stage 4: imitating the Space Invaders expert, with aggregation",
+        "Does relabelling the clone's own games help?",
+    ),
     ("bc_games_asteroids", "Stage 11: imitating the Asteroids expert", "Codes and heads, with controls."),
     ("bc_games_enduro", "Stage 11: imitating the Enduro expert", "Codes and heads, with controls."),
     ("bc_breakout", "Stage 5: from Pong to Breakout", "Does streaming a Pong encoder match fitting anew?"),
