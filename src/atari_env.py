@@ -19,6 +19,7 @@ from ale_py import ALEInterface, LoggerMode, roms
 from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
+from gymnasium.wrappers.vector import TransformAction
 
 GAMES = ("pong", "breakout", "space_invaders", "asteroids", "enduro")
 SIDE = 84  # of an observation [pixels]
@@ -186,6 +187,20 @@ class AtariVectorEnv(VectorEnv):
         self._pool.shutdown()
 
 
+def with_actions(env: VectorEnv, names: tuple[str, ...]) -> VectorEnv:
+    """Games that know only the named actions, in this order.
+
+    env      an `AtariVectorEnv`
+    Raises   ValueError for an action that the game lacks.
+    """
+    known = env.unwrapped.action_names  # type: ignore[attr-defined]
+    strange = [name for name in names if name not in known]
+    if strange:
+        raise ValueError(f"the game has no action {strange[0]}: choose among {', '.join(known)}")
+    chosen = np.array([known.index(name) for name in names])
+    return TransformAction(env, chosen.__getitem__, single_action_space=gymnasium.spaces.Discrete(len(names)))
+
+
 class OnlineEncoder(Protocol):
     """What the wrappers below need of an encoder: `resu_conv.ReSUEncoder` and the codes of controls.py have it."""
 
@@ -200,6 +215,8 @@ class OnlineEncoder(Protocol):
 
 
 def _feature_space(encoder: OnlineEncoder) -> gymnasium.spaces.Box:
+    if getattr(encoder, "dtype", np.float32) == np.uint8:  # raw pixels
+        return gymnasium.spaces.Box(0, 255, (encoder.n_features,), np.uint8)
     return gymnasium.spaces.Box(0.0, np.inf, (encoder.n_features,), np.float32)
 
 

@@ -54,6 +54,11 @@ STAGES = (
     ("transfer_matrix", "Stages 9a and 9b: adaptation from game to game", "Where does streaming pay?"),
     ("transfer_forgetting", "Stage 9c: forgetting", "What is left of Pong after Breakout?"),
     ("ppo_pong", "Stage 7: PPO on the frozen code", "Does reinforcement learning win Pong?"),
+    ("ppo_pong_clone", "Stage 7: PPO from a clone", "Does it improve on what it begins as?"),
+    ("ppo_pong_breakout", "Stage 7: PPO on the frozen code, Breakout", "Does it beat the published linear features?"),
+    ("ppo_pong_space_invaders", "Stage 7: PPO on the frozen code, Space Invaders", "The same."),
+    ("dqn_pong", "Stage 7: DQN", "Is it the steps, or the code, that the original's DQN lacked?"),
+    ("dqn_pong_warmstart", "Stage 7: DQN begun as a clone", "Why it collapses, and what keeps it from that."),
     ("bench_play", "Speed of play", "What does a clone cost on top of the emulator?"),
 )
 

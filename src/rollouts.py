@@ -51,6 +51,30 @@ class RandomPolicy:
         return int(self._rng.integers(self._n))
 
 
+class Exploring:
+    """A policy of whose actions a share is replaced by uniform draws.
+
+    epsilon   the share, 0 to 1     names   the actions that are drawn from; by default all of the game
+    """
+
+    def __init__(self, policy: Policy, epsilon: float, names: tuple[str, ...] = ()) -> None:
+        if not 0 <= epsilon <= 1:
+            raise ValueError(f"epsilon must lie in 0 .. 1, not {epsilon}")
+        self.policy, self.epsilon, self.names = policy, epsilon, names
+
+    def start(self, rng: np.random.Generator, action_names: tuple[str, ...]) -> None:
+        """Keep the game's generator."""
+        self._rng, self._drawn = rng, [action_names.index(name) for name in self.names or action_names]
+        self.policy.start(rng, action_names)
+
+    def act(self, frame: np.ndarray, ram: np.ndarray) -> int:
+        """A draw, or what the policy does; the policy sees every frame."""
+        action = self.policy.act(frame, ram)
+        if self._rng.random() < self.epsilon:
+            action = self._drawn[int(self._rng.integers(len(self._drawn)))]
+        return action
+
+
 class Game(NamedTuple):
     """One game: what was played, without what was seen."""
 

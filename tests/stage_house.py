@@ -38,6 +38,8 @@ PLAYING = (
     "record_asteroids",
     "bench_play",
     "ppo_pong",
+    "dqn_pong",
+    "dqn_pong_warmstart",
 )
 
 

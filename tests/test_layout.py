@@ -42,6 +42,7 @@ FLOORS = [
     },
     {"universality", "imitation", "demonstrations"},
     {"adaptation", "evaluation", "reinforcement"},
+    {"ppo", "dqn", "learning_runs"},
 ]
 FLOOR_OF = {name: i for i, names in enumerate(FLOORS) for name in names}
 STAGE = re.compile(
