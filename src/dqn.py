@@ -114,7 +114,7 @@ def new_learner(
         learning_starts=recipe.watch,
         batch_size=recipe.batch,
         gamma=recipe.gamma,
-        train_freq=1,
+        train_freq=max(recipe.every // recipe.n_envs, 1),
         gradient_steps=max(recipe.n_envs // recipe.every, 1),
         target_update_interval=recipe.target_every,
         exploration_initial_eps=recipe.first_epsilon,
@@ -188,19 +188,21 @@ def calibrated_head(
 ) -> DenseHead:  # fmt: skip
     """Action values of a clone: its Monte-Carlo returns, and around them its own preferences.
 
-    The target of action a in state s, where action b was taken and the return G followed, is
-    G + temperature (log pi(a|s) - log pi(b|s)): consistent with values whose softmax at this temperature is the clone.
+    Where the clone's own choice b was taken in state s and the return G followed, the target of action a is
+    G + temperature (log pi(a|s) - log pi(b|s)), but no less than G - 1: values whose softmax at this temperature is the
+    clone. Steps in which something else was done are left out.
 
     view     of the clone's own code
     played   games of the clone, with some random actions; the last `cut` steps, whose returns are not complete, are
              left out
     Returns  a head of the clone's own sizes that begins with its layers and is fitted by least squares
     """
-    kept = slice(max(len(played) - cut, 1))
-    features = cloning.encode_buffer(clone.code, played)[kept]
-    taken = cloning.class_indices(played.actions[kept], action_names, clone.class_names)
+    features = cloning.encode_buffer(clone.code, played)
     logits = clone.head.logits(features)
-    preference = temperature * (logits - logits[np.arange(len(taken)), taken][:, None])
+    taken = cloning.class_indices(played.actions, action_names, clone.class_names)
+    kept = np.flatnonzero((taken == logits.argmax(axis=1)) & (np.arange(len(played)) < max(len(played) - cut, 1)))
+    features, logits = features[kept], logits[kept]
+    preference = np.maximum(temperature * (logits - logits.max(axis=1, keepdims=True)), -1.0)
     wanted = returns_to_go(played.rewards, played.starts, gamma)[kept, None] + preference
     mean, deviation = wanted.mean(), max(wanted.std(), 1e-6)
     with torch.random.fork_rng():

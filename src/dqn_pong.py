@@ -51,14 +51,14 @@ class Config:
 SMOKE = {
     "seeds": 2,
     "n_frames": 1200,
-    "steps": 400,
-    "more_steps": 800,
-    "segment": 200,
-    "replay": 300,
-    "watch": 100,
+    "steps": 160,
+    "more_steps": 320,
+    "segment": 80,
+    "replay": 100,
+    "watch": 60,
     "grid": (6, 4),
     "games": 1,
-    "max_steps": 100,
+    "max_steps": 60,
 }
 
 

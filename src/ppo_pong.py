@@ -59,12 +59,12 @@ SMOKE = {
     "views": ("features", "frames"),
     "seeds": 2,
     "n_frames": 1200,
-    "steps": 512,
-    "segment": 256,
+    "steps": 256,
+    "segment": 128,
     "n_envs": 2,
     "grid": (6, 4),
     "games": 1,
-    "max_steps": 200,
+    "max_steps": 60,
 }
 
 

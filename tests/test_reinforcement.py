@@ -20,7 +20,8 @@ PPO = ppo.Recipe(steps=300, segment=100, n_envs=2, n_steps=25, batch=25, epochs=
 DQN = dqn.Recipe(
     steps=300, segment=100, n_envs=2, replay=150, batch=16, every=2, watch=40, target_every=20, explore=200
 )
-RECIPES = {"ppo": (ppo, PPO), "dqn": (dqn, DQN)}
+RARELY = dqn.Recipe(**{**vars(DQN), "every": 20})
+RECIPES = {"ppo": (ppo, PPO), "dqn": (dqn, DQN), "dqn, rarely": (dqn, RARELY)}
 
 
 class KilledError(Exception):
@@ -52,7 +53,7 @@ def weights(learner):
     return torch.cat([p.detach().ravel() for p in learner.policy.parameters()])
 
 
-@pytest.mark.parametrize(("kind", "look"), [("ppo", "features"), ("dqn", "features"), ("dqn", "frames")])
+@pytest.mark.parametrize(("kind", "look"), [("ppo", "features"), ("dqn", "features"), ("dqn, rarely", "frames")])
 def test_a_killed_run_goes_on_with_the_same_weights_and_games(views, tmp_path, monkeypatch, kind, look):
     make = maker(views[look], kind)
     whole, episodes, seconds = reinforcement.train(make, 100, 3, tmp_path / "whole.pt", "whole")
@@ -89,7 +90,7 @@ def test_learning_changes_the_policy_and_the_rate_falls_over_the_whole_run(views
 
 def random_head(view, n_actions=4):
     rng = np.random.default_rng(0)
-    sizes = (view.code.n_features, 8, 8, n_actions)
+    sizes = (view.code.n_features, *view.hidden, n_actions)
     return DenseHead(
         [rng.normal(0, 0.3, (b, a)).astype(np.float32) for a, b in itertools.pairwise(sizes)],
         [rng.normal(0, 0.3, b).astype(np.float32) for b in sizes[1:]],
@@ -133,7 +134,7 @@ def test_a_network_on_frames_plays_as_it_learned(views, buffer):
         with torch.no_grad():
             seen = torch.from_numpy(stacks).float()
             mine = (
-                learner.q_net(seen) if kind == "dqn" else learner.policy.get_distribution(seen).distribution.logits
+                learner.q_net(seen) if "dqn" in kind else learner.policy.get_distribution(seen).distribution.logits
             ).log_softmax(dim=1)
             np.testing.assert_allclose(net._model(stack).log_softmax(dim=1).numpy(), mine.numpy(), atol=1e-4)
 
@@ -177,8 +178,8 @@ def test_the_leash_holds_the_values_to_the_clones_actions_and_lets_go(views, tmp
             own = (learner.q_net(x) / recipe.temperature).log_softmax(dim=1)
             taught = torch.from_numpy(head.logits(x.numpy())).log_softmax(dim=1)
             away[leash, fades] = float((taught.exp() * (taught - own)).sum(dim=1).mean())
-    assert away[20.0, 1_000] < 0.2 * away[0.0, 1_000]
-    assert away[20.0, 1] > 0.5 * away[0.0, 1_000]
+    assert away[20.0, 1_000] < 0.75 * away[0.0, 1_000]
+    assert away[20.0, 1] == away[0.0, 1_000]
 
 
 def test_a_start_from_a_clone_watches_the_clone_and_one_from_nothing_plays_at_random(views):
@@ -207,22 +208,24 @@ def test_calibrated_values_are_returns_and_keep_the_clones_choices(views):
         n_features = views["features"].code.n_features
 
         def encode(self, frames):
-            return np.repeat(frames[:, :1, 0].astype(np.float32) / 8, self.n_features, axis=1)
+            return np.repeat(frames[:, :1, 0].astype(np.float32) / 500, self.n_features, axis=1)
 
-    n = 3000
+    n = 1500
     frames = rng.integers(0, 256, (n, 2, 2), np.uint8)
     rewards = (frames[:, 0, 0] > 128).astype(np.float32)
-    actions = rng.integers(0, 4, n).astype(np.uint8)
+    features = Planted().encode(frames)
+    view = OnFeatures(Planted(), Scaling.fit(features), (64, 64))
+    names = ("NOOP", "FIRE", "RIGHT", "LEFT")
+    sure = random_head(view)
+    sure.weights[-1] *= 3
+    clone = Clone(Planted(), sure, names)
+    actions = np.where(rng.random(n) < 0.02, rng.integers(0, 4, n), clone.head.predict(features)).astype(np.uint8)
     ends = np.arange(n)  # every step is a game: the return is the reward
     played = Buffer(frames, np.zeros((n, 128), np.uint8), actions, actions, rewards, ends)
-    features = Planted().encode(frames)
-    view = OnFeatures(Planted(), Scaling.fit(features), (8, 8))
-    names = ("NOOP", "FIRE", "RIGHT", "LEFT")
-    clone = Clone(Planted(), random_head(view), names)
-    head = dqn.calibrated_head(view, clone, played, names, 0, gamma=0.9, temperature=0.02, cut=10, epochs=30)
+    head = dqn.calibrated_head(view, clone, played, names, 0, gamma=0.9, temperature=0.02, cut=10, epochs=200)
     values, logits = head.logits(features), clone.head.logits(features)
-    assert np.corrcoef(values.mean(axis=1), rewards)[0, 1] > 0.9
-    assert (values.argmax(axis=1) == logits.argmax(axis=1)).mean() > 0.9
+    assert np.corrcoef(values.max(axis=1), rewards)[0, 1] > 0.9 and abs(values.max(axis=1).mean() - 0.5) < 0.1
+    assert (values.argmax(axis=1) == logits.argmax(axis=1)).mean() > 0.8
 
 
 def test_damaged_and_foreign_checkpoints_are_refused(views, tmp_path):
