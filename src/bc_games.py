@@ -83,7 +83,9 @@ def main(argv: list[str] | None = None) -> None:
         memory=c.memory,
         rounds=c.dagger_rounds,
         round_frames=c.dagger_frames,
-        save_as=f"{c.game}_{expert}" + ("_dagger" if c.dagger_rounds else ""),
+        save_as=f"{c.game}_{expert}"
+        + ("_dagger" if c.dagger_rounds else "")
+        + ("" if c.sticky == 0.25 else f"_sticky{c.sticky:g}"),
     )
     rows_wanted = [row for row in ROWS if row in c.rows]
     if c.dagger_rounds:

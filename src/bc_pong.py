@@ -93,7 +93,7 @@ def main(argv: list[str] | None = None) -> None:
         memory=c.memory,
         rounds=c.dagger_rounds,
         round_frames=c.dagger_frames,
-        save_as=f"pong_{c.expert}",
+        save_as=f"pong_{c.expert}" + ("" if c.sticky == 0.25 else f"_sticky{c.sticky:g}"),
     )
     cells = {
         row: [
@@ -108,7 +108,7 @@ def main(argv: list[str] | None = None) -> None:
     table, verdicts, figure, scores = imitation.tabulate(
         cells, MARGIN, f"Pong, imitating the {c.expert} expert, sticky {c.sticky:g}"
     )
-    if not c.dagger_rounds:  # what was left out is shown as missing
+    if not c.dagger_rounds and c.sticky == 0.25:  # what was left out is shown as missing
         table += [
             dict.fromkeys(table[0], "missing") | {"policy": LABELS[row]} for row in ROWS if row not in rows_wanted
         ]

@@ -113,7 +113,8 @@ def main(argv: list[str] | None = None) -> None:
     """All cells, then table, verdicts and the figure."""
     config = parse_config(Config, argv, SMOKE)
     require_positive(config, "seeds", "n_frames", "games", "epochs", "cnn_epochs")
-    run = start_run(__file__, config, "_tuning" if config.tune else "")
+    sticky = "" if config.sticky == Config.sticky else f"_sticky{config.sticky:g}"
+    run = start_run(__file__, config, "_tuning" if config.tune else sticky)
     c = run.config
     protocol = Protocol(c.n_frames, c.games, c.epochs, sticky=c.sticky, max_steps=c.max_steps)
     if c.tune:

@@ -16,6 +16,7 @@ from typing import Any
 import array_files
 from stage_io import ROOT, guard, markdown_table, parse_config
 
+STICKY_0 = "For comparison only: the same few games are played again and again, so the intervals mean little."
 # Results in reading order: name, heading, what was asked.
 STAGES = (
     ("bench_core", "Core speed", "Exact moments and encoding against torch, one run."),
@@ -38,6 +39,7 @@ STAGES = (
     ),
     ("bc_pong", "Stage 4a: imitating the reactive expert", "Do the features suffice for control?"),
     ("bc_pong_winning", "Stage 4a: imitating the winning expert", "Does the clone of a winner win?"),
+    ("bc_pong_sticky0", "Stage 4a without sticky actions", STICKY_0),
     ("eval_breakout_expert", "Breakout's experts", "Who is imitated in Breakout."),
     ("bc_games_breakout", "Stage 4: imitating the Breakout expert", "Codes and heads, with controls."),
     (
@@ -49,8 +51,10 @@ STAGES = (
     ("bc_games_asteroids", "Stage 11: imitating the Asteroids expert", "Codes and heads, with controls."),
     ("bc_games_enduro", "Stage 11: imitating the Enduro expert", "Codes and heads, with controls."),
     ("bc_breakout", "Stage 5: from Pong to Breakout", "Does streaming a Pong encoder match fitting anew?"),
+    ("bc_breakout_sticky0", "Stage 5 without sticky actions", STICKY_0),
     ("bc_pong_cnn_tuning", "Stage 6: settings tried", "Validation accuracy on the tuning seed."),
     ("bc_pong_cnn", "Stage 6: the DQN network end to end", "Is it any better than ReSU with an MLP?"),
+    ("bc_pong_cnn_sticky0", "Stage 6 without sticky actions", STICKY_0),
     ("transfer_matrix", "Stages 9a and 9b: adaptation from game to game", "Where does streaming pay?"),
     ("transfer_forgetting", "Stage 9c: forgetting", "What is left of Pong after Breakout?"),
     ("ppo_pong", "Stage 7: PPO on the frozen code", "Does reinforcement learning win Pong?"),
