@@ -222,25 +222,35 @@ class LagMoments:
         cross = self.sums @ shift
         gram = self.gram - cross[:, None] - cross[None, :] + n * (shift @ shift)
         rest = self.sums - n * shift
-        largest = int(np.abs(rest).max())
+        largest = max(int(rest.max()), -int(rest.min()))
+        if largest * largest * self.n_series < 2**53:  # float64 holds every product and every sum exactly: use BLAS
+            fast = rest.astype(np.float64)
+            return (gram - (fast @ fast.T) / n) / size
         if largest * largest * self.n_series >= 2**63:  # only beyond some 10^7 windows
             rest = rest.astype(np.float64)
         return (gram - np.einsum("ap,bp->ab", rest, rest) / n) / size
 
+    def matrices(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """C_pp (m, m), newest first; C_fp (h, m), rows t+1 .. t+h, columns t .. t-m+1; C_ff (h, h), t+1 first."""
+        joint, m = self.window_moment(), self.memory
+        parts = joint[:m, :m][::-1, ::-1], joint[m:, :m][:, ::-1], joint[m:, m:]
+        past, cross, future = (np.ascontiguousarray(part) for part in parts)
+        return past, cross, future
+
     @property
     def C_pp(self) -> np.ndarray:  # noqa: N802
         """(m, m) float64, newest first."""
-        return np.ascontiguousarray(self.window_moment()[: self.memory, : self.memory][::-1, ::-1])
+        return self.matrices()[0]
 
     @property
     def C_fp(self) -> np.ndarray:  # noqa: N802
         """(h, m) float64: rows t+1 .. t+h, columns t .. t-m+1."""
-        return np.ascontiguousarray(self.window_moment()[self.memory :, : self.memory][:, ::-1])
+        return self.matrices()[1]
 
     @property
     def C_ff(self) -> np.ndarray:  # noqa: N802
         """(h, h) float64, t+1 first."""
-        return np.ascontiguousarray(self.window_moment()[self.memory :, self.memory :])
+        return self.matrices()[2]
 
     def __eq__(self, other: object) -> bool:
         """Same counted windows, bit for bit (the open episode and `center` do not matter)."""

@@ -39,12 +39,8 @@ class PastFutureMoments(Protocol):
 
     n_windows: int | float
 
-    @property
-    def C_pp(self) -> np.ndarray: ...  # noqa: N802
-    @property
-    def C_fp(self) -> np.ndarray: ...  # noqa: N802
-    @property
-    def C_ff(self) -> np.ndarray: ...  # noqa: N802
+    def matrices(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """C_pp (m, m), C_fp (h, m), C_ff (h, h), past newest first."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +96,7 @@ def canonical_directions(moments: PastFutureMoments, n_units: int, ridge: float 
     Source   Qin et al. 2025 (arXiv 2512.23146): W = C_ff^-1/2 C_fp C_pp^-1/2 = U S V', Psi = V' C_pp^-1/2. The ridge
              is ours (the paper has none): relative, so that rescaled input gives the same correlations.
     """
-    c_pp, c_fp, c_ff = moments.C_pp, moments.C_fp, moments.C_ff
+    c_pp, c_fp, c_ff = moments.matrices()
     most = min(c_fp.shape)
     if not isinstance(n_units, (int, np.integer)) or not 1 <= n_units <= most:
         raise ValueError(f"n_units must be an integer from 1 to min(memory, horizon) = {most}, not {n_units!r}")
