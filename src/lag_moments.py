@@ -25,9 +25,20 @@ def changed_fraction(x: np.ndarray, n_pairs: int = 64) -> float:
     return float(np.mean([np.mean(x[t] != x[t - 1]) for t in steps]))
 
 
+def torch_device(method: str) -> str:
+    """The device of a method "torch" or "torch:<device>", "" for the others."""
+    kind, _, device = method.partition(":")
+    return (device or "cpu") if kind == "torch" else ""
+
+
 def _lag_products(x: np.ndarray, n_lags: int, method: str) -> tuple[np.ndarray, np.ndarray]:
     """<x_t, x_{t+k}> as (T, L) and the sum of x over time as (P,), exact int64 for uint8, float64 otherwise."""
     exact = x.dtype == np.uint8
+    device = torch_device(method)
+    if exact and device:
+        import torch_kernels  # torch takes seconds to load, and most who come here do without
+
+        return torch_kernels.lag_products(x, n_lags, device)
     dtype = np.int64 if exact else np.float64
     n_blocks = -(-len(x) // BLOCK)
     products = np.zeros((len(x), n_lags), dtype)
@@ -88,12 +99,13 @@ class LagMoments:
 
         x            (T, P) uint8 or float, any T; (T,) counts as one series
         new_episode  False: x continues the episode of the last call, windows across the seam count
-        method       "auto", "dense" or "events": how uint8 sums are computed; the result does not depend on it
+        method       "auto", "dense", "events" or "torch:<device>" ("torch:cuda"): how uint8 sums are computed; the
+                     result does not depend on it
         Raises       ValueError if x has another shape or dtype, or is not finite; OverflowError beyond 2^63.
         """
         x = as_series(x)
-        if method not in ("auto", "dense", "events"):
-            raise ValueError(f"method must be 'auto', 'dense' or 'events', not {method!r}")
+        if method not in ("auto", "dense", "events") and not torch_device(method):
+            raise ValueError(f"method must be 'auto', 'dense', 'events' or 'torch:<device>', not {method!r}")
         if self.sums is not None and x.shape[1] != self.n_series:
             raise ValueError(f"x has {x.shape[1]} series per step, but these moments hold {self.n_series}")
         if self.exact and (float(self.n_windows) + len(x)) * x.shape[1] * 255.0**2 >= 2.0**63:
