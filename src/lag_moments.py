@@ -14,6 +14,7 @@ import array_files
 import resu_kernels
 
 BLOCK = 1024  # frames per parallel block; results do not depend on it for integers
+CHUNK = 1 << 17  # steps whose products are held at a time
 EVENT_FRACTION = 0.006  # below this share of changed pixels the event-driven pass is the faster (bench_core.py)
 
 
@@ -116,6 +117,10 @@ class LagMoments:
             self._to_float()
         if new_episode:
             self._tail = None
+        if len(x) > CHUNK:  # products of all steps need not be held at once
+            for start in range(0, len(x), CHUNK):
+                self.update(x[start : start + CHUNK], method=method)
+            return self
         if len(x) == 0:
             return self
         tail = x[:0] if self._tail is None else self._tail
@@ -128,6 +133,11 @@ class LagMoments:
             self._tail = x[1 - self.n_lags :].copy() if self.n_lags > 1 else x[:0].copy()
         else:
             self._tail = np.concatenate([tail, x])[1 - self.n_lags :].copy()
+        return self
+
+    def end_episode(self) -> Self:
+        """Close the open episode: what comes next begins anew."""
+        self._tail = None
         return self
 
     def _count(self, x: np.ndarray, method: str) -> None:

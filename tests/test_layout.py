@@ -19,6 +19,7 @@ FLOORS = [
     {
         "resu_streaming",
         "resu_torch",
+        "sharding",
         "resu_conv_action",
         "pong_labels",
         "breakout_labels",
