@@ -216,6 +216,10 @@ class ActionMoments:
         gram = self.action_gram.reshape(len(counts), -1).astype(object)
         return (n * gram - np.outer(counts.astype(object), counts)).astype(np.float64) / float(n) ** 2
 
+    def matrices(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """C_pp, C_fp, C_ff."""
+        return self.C_pp, self.C_fp, self.C_ff
+
     @property
     def C_pp(self) -> np.ndarray:  # noqa: N802
         """(m + n_lags * A,) squared, float64: pixel lags newest first, then the one-hots, newest first."""
@@ -335,12 +339,8 @@ class ActionReSUEncoder:
         blocks = c_pp[:m, :m], c_pp[m:, m:]
         units = [np.sqrt(np.linalg.eigvalsh(block)[-1]) if block.any() else 1.0 for block in blocks]
         unit = np.repeat(units, [len(block) for block in blocks])
-        scaled = SimpleNamespace(
-            n_windows=moments.n_windows,
-            C_pp=c_pp / np.outer(unit, unit),
-            C_fp=moments.C_fp / (units[0] * unit),
-            C_ff=moments.C_ff / units[0] ** 2,
-        )
+        parts = c_pp / np.outer(unit, unit), moments.C_fp / (units[0] * unit), moments.C_ff / units[0] ** 2
+        scaled = SimpleNamespace(n_windows=moments.n_windows, matrices=lambda: parts)
         directions = resu_core.canonical_directions(scaled, self.n_units, self.ridge)
         joint = directions.filters / unit
         joint *= resu_core.fix_signs(joint[:, :m])[:, None]

@@ -11,6 +11,7 @@ SRC = Path(__file__).resolve().parent.parent / "src"
 # In running order: later ones read what earlier ones wrote. Two rows of houses, for two cores.
 PROBING = (
     "collect_pong_buffer",
+    "fit_encoder",
     "bc_pong",
     "bc_pong_eval",
     "record_gameplay",

@@ -11,13 +11,15 @@ import pytest
 SRC = Path(__file__).resolve().parent.parent / "src"
 ROOT = SRC.parent
 FLOORS = [
-    {"array_files", "stats_ci", "resu_kernels", "head_kernels", "filter_shapes"},
+    {"array_files", "stats_ci", "resu_kernels", "head_kernels", "torch_kernels", "filter_shapes"},
     {"stage_io", "lag_moments", "patch_kernels"},
     {"resu_core", "dead_leaves", "patch_moments"},
     {"patch_layers"},
     {"resu_conv", "atari_env", "heads", "figures"},
     {
         "resu_streaming",
+        "resu_torch",
+        "sharding",
         "resu_conv_action",
         "pong_labels",
         "breakout_labels",
