@@ -155,6 +155,9 @@ def tabulate(
         if row not in ("expert", "resu mlp") and "resu mlp" in rows:
             difference = stats_ci.paired_difference(means["resu mlp"], means[row], rng)
             judge(f"ReSU L1 with an MLP scores above: {LABELS[row]}", difference, stats_ci.verdict_positive(difference))
+    if "raw linear" in rows and "resu linear" in rows:
+        difference = stats_ci.paired_difference(means["resu linear"], means["raw linear"], rng)
+        judge("linear heads: ReSU L1 scores above raw(t,t-1)", difference, stats_ci.verdict_positive(difference))
     figure = figures.score_intervals(
         [LABELS[row] for row in rows],
         [estimates[row] for row in rows],

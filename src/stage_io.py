@@ -13,6 +13,7 @@ import hashlib
 import importlib.metadata
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import time
@@ -45,6 +46,23 @@ def parse_config(config: type[C], argv: Sequence[str] | None, smoke: dict[str, A
         small = {name: value for name, value in smoke.items() if getattr(chosen, name) == getattr(default, name)}
         chosen = dataclasses.replace(chosen, **small)  # type: ignore[type-var]
     return chosen
+
+
+def command_line(script: str, config: Any) -> str:
+    """The command of a run: its script and the options that are not the default ones (a smoke run: `--smoke` alone)."""
+    words = ["python", f"src/{script}"]
+    if getattr(config, "smoke", False):
+        return " ".join([*words, "--smoke"])
+    for field in dataclasses.fields(config) if dataclasses.is_dataclass(config) else ():
+        value, option = getattr(config, field.name), f"--{field.name.replace('_', '-')}"
+        if value == field.default:
+            continue
+        if isinstance(value, bool):
+            words.append(option if value else f"--no-{option[2:]}")
+        else:
+            items = value if isinstance(value, (list, tuple)) else [value]
+            words += [option, *(shlex.quote(str(item)) for item in items)]
+    return " ".join(words)
 
 
 def require_positive(config: Any, *names: str) -> None:
@@ -124,7 +142,7 @@ def markdown_table(rows: Sequence[dict[str, Any]]) -> str:
         return "(no rows)"
 
     def text(value: Any) -> str:
-        return f"{value:.3g}" if isinstance(value, float) else str(value)
+        return f"{value:.3g}" if isinstance(value, float) else str(value).replace("|", "\\|")
 
     header = list(rows[0])
     cells = [header, *([text(row.get(name, "missing")) for name in header] for row in rows)]
@@ -145,6 +163,8 @@ class Run:
         self.data = ROOT / "data" / "smoke" if self.smoke else ROOT / "data"
         self.media = self.results / "media" if self.smoke else ROOT / "media"
         self.timings: dict[str, float] = {}  # wall-clock seconds of each named step, in order
+        self._cells: list[dict[str, Any]] = []  # documents of the cells that this run showed
+        self._computing = 0.0  # seconds spent on cells in this run
         self._started = time.perf_counter()
         self._lines: list[str] = []
         self.log(f"{self.stage} {plain(config)}")
@@ -182,7 +202,9 @@ class Run:
         safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in label)[:90]
         path = self.results / "cells" / (shelf or self.stage) / f"{safe}-{digest}.json"
         if path.is_file():
-            return array_files.read_json(path, f"delete {path.name} and run python src/{self._script}")["result"]
+            document = array_files.read_json(path, f"delete {path.name} and run python src/{self._script}")
+            self._cells.append(document)
+            return document["result"]
         started = time.perf_counter()
         result = plain(compute())
         document = {
@@ -193,7 +215,20 @@ class Run:
             "provenance": provenance(),
         }
         array_files.write_json(path, document)
+        self._cells.append(document)
+        self._computing += document["seconds"]
         return result
+
+    def _cost(self) -> dict[str, Any]:
+        """Of all cells that this run showed, whenever they were computed: seconds and commits; and of the rest."""
+        commits = sorted({cell["provenance"]["commit"][:10] for cell in self._cells})
+        return {
+            "cells": len(self._cells),
+            "seconds_of_cells": round(sum(cell["seconds"] for cell in self._cells), 1),
+            "seconds_beside": round(time.perf_counter() - self._started - self._computing, 1),
+            "commits": commits,
+            "uncommitted_cells": sum(cell["provenance"]["uncommitted"] for cell in self._cells),
+        }
 
     def finish(
         self,
@@ -217,7 +252,9 @@ class Run:
             "verdicts": plain(verdicts),
             "notes": list(notes),
             "timings": {name: round(seconds, 2) for name, seconds in self.timings.items()},
+            "command": command_line(self._script, self.config),
             "seconds": round(time.perf_counter() - self._started, 1),
+            "cost": self._cost(),
             "provenance": provenance(),
         }
         if arrays:
