@@ -8,6 +8,7 @@ Reads      data/<game>_<expert>_s*          Writes  results/bc_games_<game>.{npz
 Run        python src/bc_games.py --game space_invaders          (20 min on 2 cores; also breakout, asteroids)
            python src/bc_games.py --game enduro --games 4        (a good game lasts 24,000 steps)
            python src/bc_games.py --game breakout --dagger-rounds 8 --memory 4 --grid 28 12 --seeds 3
+           (the same for space_invaders; 25 min)
            python src/bc_games.py --game asteroids --expert sweeping
            python src/bc_games.py --smoke                        (1 min, proves nothing)
 """

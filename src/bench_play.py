@@ -29,7 +29,12 @@ FIRST_SEED = 700  # games that no stage reports
 class Config:
     """Options."""
 
-    clones: tuple[str, ...] = ("pong_reactive", "pong_winning", "breakout_predictive_dagger", "space_invaders_dodging")
+    clones: tuple[str, ...] = (
+        "pong_reactive",
+        "pong_winning",
+        "breakout_predictive_dagger",
+        "space_invaders_dodging_dagger",
+    )
     rounds: int = 5
     games: int = 6  # per round
     max_steps: int = 2_500  # every game is cut here  [agent steps]

@@ -28,6 +28,8 @@ CLONED_BY = {
     "breakout_predictive_dagger": "run python src/bc_games.py --game breakout --dagger-rounds 8 --memory 4 "
     "--grid 28 12 --seeds 3",
     "space_invaders_dodging": "run python src/bc_games.py --game space_invaders",
+    "space_invaders_dodging_dagger": "run python src/bc_games.py --game space_invaders --dagger-rounds 8 --memory 4 "
+    "--grid 28 12 --seeds 3",
     "asteroids_aiming": "run python src/bc_games.py --game asteroids",
     "enduro_planning": "run python src/bc_games.py --game enduro --games 4",
 }

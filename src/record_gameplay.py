@@ -20,7 +20,7 @@ from stage_io import guard, parse_config, start_run
 FILMS = {
     "pong": ("winning", 6.0, 40.0),
     "breakout": ("predictive_dagger", 4.0, 30.0),
-    "space_invaders": ("dodging", 6.0, 25.0),
+    "space_invaders": ("dodging_dagger", 6.0, 25.0),
     "enduro": ("planning", 6.0, 12.0),
 }
 

@@ -195,6 +195,10 @@ def main(argv: list[str] | None = None) -> None:
         forward = stats_ci.paired_difference(means[adapted], means[scratch], rng)
         judge(f"{kind}: what was learned on Pong helps on Breakout (forward transfer)", forward,
               stats_ci.verdict_positive(forward))  # fmt: skip
+    gap = stats_ci.paired_difference(
+        means["CNN on Breakout, from scratch"], means["ReSU on Breakout, fitted there"], rng
+    )
+    judge("Breakout: the network end to end scores above ReSU with an MLP", gap, stats_ci.verdict_positive(gap))
     panels = {}
     for game in (HOME, OTHER):
         names = [row["policy"] for row in table if row["game"] == TASKS[game].label]
