@@ -136,7 +136,7 @@ FINDINGS = (
     "{transfer_forgetting: CNN, fine-tuned: last layer refitted: nothing is forgotten (within 2)}.",
     "In Breakout filters fitted on Pong serve better than Breakout's own: fitting anew changes the score by "
     "{bc_breakout: fitting on Breakout: better than the frozen Pong encoder}. The canonical directions of a game are "
-    "not those with which it is played best. And a network trained end to end on the same frames scores higher still, by "
+    "not those with which it is played best. A network trained end to end on the same frames scores higher still, by "
     "{transfer_forgetting: Breakout: the network end to end scores above ReSU with an MLP}, though not in Pong.",
     "In Pong it matters little to a clone that its filters are canonical: with the same head ReSU scores above random "
     "filters by {bc_pong: ReSU L1 with an MLP scores above: random filters, MLP 256x2} and above temporal PCA by "
