@@ -43,7 +43,7 @@ FLOORS = [
         "si_probes",
     },
     {"universality", "imitation", "demonstrations"},
-    {"adaptation", "evaluation", "reinforcement"},
+    {"adaptation", "evaluation", "reinforcement", "peers"},
     {"ppo", "dqn", "learning_runs"},
 ]
 FLOOR_OF = {name: i for i, names in enumerate(FLOORS) for name in names}
