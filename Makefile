@@ -8,7 +8,7 @@ RUN    := $(VENV)/bin/python
 
 help:
 	@echo "make demo   learn to play Pong in closed form: collect, fit, train, play, print the table, draw media/pong.gif"
-	@echo "make test   ruff and the test suite"
+	@echo "make test   ruff, mypy and the test suite"
 	@echo "make report rebuild RESULTS.md and the tables of README.md from results/"
 	@echo "make clean  remove the virtual environment and caches (data/ and results/ stay)"
 
@@ -25,11 +25,12 @@ demo: $(VENV)/ready
 test: $(VENV)/ready
 	$(RUN) -m ruff check src tests
 	$(RUN) -m ruff format --check src tests
+	$(RUN) -m mypy
 	$(RUN) -m pytest -n 2 --dist loadfile
 
 report: $(VENV)/ready
 	$(RUN) src/report_results.py
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
