@@ -10,6 +10,7 @@ tests/test_atari_env.py holds the frames, rewards and ends against theirs, bit f
 import copy
 import os
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import cv2
@@ -25,6 +26,12 @@ GAMES = ("pong", "breakout", "space_invaders", "asteroids", "enduro")
 SIDE = 84  # of an observation [pixels]
 _WAITS_FOR_FIRE = {"breakout": 101}  # game -> byte of the memory that is 0 while no ball is in play
 STEPS_PER_SECOND = 15  # agent steps per second of play
+
+
+def _rom(game: str) -> Path:
+    path = roms.get_rom_path(game)
+    assert path is not None  # ale-py brings the ROMs of all GAMES
+    return path
 
 
 class AtariEnv(gymnasium.Env):
@@ -44,7 +51,7 @@ class AtariEnv(gymnasium.Env):
     Raises      ValueError for an unknown game or an option out of range.
     """
 
-    metadata: ClassVar = {"render_modes": ["rgb_array"], "render_fps": STEPS_PER_SECOND}
+    metadata: ClassVar = {"render_modes": ["rgb_array"], "render_fps": STEPS_PER_SECOND}  # type: ignore[misc]
 
     def __init__(
         self,
@@ -72,7 +79,7 @@ class AtariEnv(gymnasium.Env):
         cv2.setNumThreads(1)  # frames are small; games run in parallel instead
         self._ale = ALEInterface()
         self._ale.setFloat("repeat_action_probability", sticky)
-        self._ale.loadROM(roms.get_rom_path(game))
+        self._ale.loadROM(_rom(game))
         self._actions = self._ale.getMinimalActionSet()
         self.action_names = tuple(action.name for action in self._actions)
         self._ball_byte = _WAITS_FOR_FIRE.get(game) if press_fire else None
@@ -88,7 +95,7 @@ class AtariEnv(gymnasium.Env):
             words = np.random.SeedSequence(seed).generate_state(2)
             self._np_random, _ = seeding.np_random(int(words[0]))
             self._ale.setInt("random_seed", words[1].astype(np.int32))
-            self._ale.loadROM(roms.get_rom_path(self.game))
+            self._ale.loadROM(_rom(self.game))
         self._ale.reset_game()
         for _ in range(self.np_random.integers(1, self._noop_max + 1)):
             self._ale.act(self._actions[0])
@@ -138,7 +145,7 @@ class AtariVectorEnv(VectorEnv):
     Raises     ValueError as `AtariEnv`, or if n_envs or n_threads is not positive.
     """
 
-    metadata: ClassVar = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_fps": STEPS_PER_SECOND}
+    metadata: ClassVar = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_fps": STEPS_PER_SECOND}  # type: ignore[misc]
 
     def __init__(self, game: str, n_envs: int, n_threads: int | None = None, **options: Any) -> None:
         n_threads = len(os.sched_getaffinity(0)) if n_threads is None else n_threads
@@ -158,12 +165,17 @@ class AtariVectorEnv(VectorEnv):
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Begin all games; seed s gives environment i the seed s + i, a list gives each its own."""
-        seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed or [None] * self.num_envs
+        if isinstance(seed, (int, np.integer)):
+            seeds: list[int | None] = [int(seed) + i for i in range(self.num_envs)]
+        else:
+            seeds = [None] * self.num_envs if seed is None else list(seed)
         return np.stack([env.reset(seed=s)[0] for env, s in zip(self.envs, seeds, strict=True)]), {}
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """One agent step of every game."""
-        frames = np.empty(self.observation_space.shape, np.uint8)
+        shape = self.observation_space.shape
+        assert shape is not None
+        frames = np.empty(shape, np.uint8)
         rewards = np.empty(self.num_envs)
         terminated, truncated = np.empty(self.num_envs, bool), np.empty(self.num_envs, bool)
         finals = np.full(self.num_envs, None, object)
@@ -265,7 +277,7 @@ class EncodedVectorEnv(VectorWrapper):
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Start an episode everywhere, or where options["reset_mask"] says so (AutoresetMode.DISABLED)."""
         chosen = (options or {}).get("reset_mask")  # Gymnasium takes it out of the options
-        frames, info = self.env.reset(seed=seed, options=options)
+        frames, info = self.env.reset(seed=seed, options=options)  # type: ignore[arg-type]
         if chosen is None or self._ended is None:
             self._ended = np.zeros(self.num_envs, bool)
             return self._encoder.reset(frames), info

@@ -11,6 +11,8 @@ Run        python src/bench_play.py              (4 min on 2 cores)
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import joblib
 import numpy as np
@@ -57,7 +59,8 @@ def main(argv: list[str] | None = None) -> None:
     require_positive(config, "rounds", "games", "max_steps")
     run = start_run(__file__, config)
     c = run.config
-    rows, verdicts, arrays = [], [], {}
+    rows, verdicts = [], []
+    arrays: dict[str, Any] = {}
     for name in c.clones:
         game = next((game for game in TASKS if name.startswith(game)), "pong")
         clone = Clone.load(run.results / "clones" / name, CLONED_BY.get(name, "run the stage that saves it"))
@@ -71,7 +74,7 @@ def main(argv: list[str] | None = None) -> None:
             return sum(played.length for played in rollouts.play(clone, c.games, seed, game, **options))
 
         bare(FIRST_SEED), cloned(FIRST_SEED)  # start the processes, load compiled code
-        rates = np.array([[rate(lambda r=r: bare(r)), rate(lambda r=r: cloned(r))]
+        rates = np.array([[rate(partial(bare, r)), rate(partial(cloned, r))]
                           for r in range(FIRST_SEED + 1, FIRST_SEED + 1 + c.rounds)])  # fmt: skip
         ratios = rates[:, 1] / rates[:, 0]
         arrays[f"rates_{name}"] = rates

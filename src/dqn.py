@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from stable_baselines3 import DQN
+from stable_baselines3.dqn.policies import QNetwork
 from torch import nn
 from torch.nn import functional
 
@@ -63,7 +64,7 @@ class _SegmentedDQN(Segmented, DQN):
     teacher: nn.Module | None = None  # standardised features to logits of the start's actions
     begins_as_clone = False
 
-    def _sample_action(self, learning_starts, action_noise=None, n_envs=1):  # type: ignore[no-untyped-def]
+    def _sample_action(self, learning_starts, action_noise=None, n_envs=1):
         """A clone plays by itself from the first step on."""
         return super()._sample_action(0 if self.begins_as_clone else learning_starts, action_noise, n_envs)
 
@@ -136,12 +137,12 @@ def new_learner(
     return learner
 
 
-def layers(network: nn.Module) -> Sequence[nn.Linear]:
+def layers(network: QNetwork) -> Sequence[nn.Linear]:
     """A value network's affine layers, first to last."""
     return _linear(network.q_net)
 
 
-def _linear(model: nn.Module) -> Sequence[nn.Linear]:
+def _linear(model: nn.Sequential) -> Sequence[nn.Linear]:
     return [part for part in model if isinstance(part, nn.Linear)]
 
 

@@ -12,6 +12,7 @@ Resume     Stop it when you like: the same command goes on from the last checkpo
 """
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -22,7 +23,7 @@ import learning_runs
 import stats_ci
 from dqn import Recipe
 from learning_runs import Setting
-from stage_io import guard, parse_config, require_positive, start_run
+from stage_io import Run, guard, parse_config, require_positive, start_run
 
 GAME, LEARNED = "pong", -15.0  # points; random play has about -20.4
 LABELS = {"features": "DQN on frozen ReSU features", "frames": "DQN on frames, DQN network"}
@@ -62,6 +63,11 @@ SMOKE = {
 }
 
 
+def measure(run: Run, setting: Setting, recipe: Recipe, seed: int) -> dict[str, Any]:
+    """One seed: fit, learn, evaluate after --steps and at the end."""
+    return learning_runs.learn(run, setting, dqn, recipe, seed, evaluate_at=(run.config.steps,)).as_result()
+
+
 def main(argv: list[str] | None = None) -> None:
     """All seeds of all views, then table, verdicts and learning curves."""
     config = parse_config(Config, argv, SMOKE)
@@ -76,16 +82,12 @@ def main(argv: list[str] | None = None) -> None:
         recipe = Recipe(steps, c.segment, replay=c.replay, watch=c.watch)
         setting = Setting(GAME, view, c.n_frames, c.memory, c.grid, c.games, c.epsilon, c.max_steps)
         cells[view] = [
-            run.cell(
-                lambda s=setting, r=recipe, seed=seed: learning_runs.learn(
-                    run, s, dqn, r, seed, evaluate_at=(c.steps,)
-                ).as_result(),
-                seed=seed, **asdict(setting), recipe=asdict(recipe),
-            )
+            run.cell(partial(measure, run, setting, recipe, seed), seed=seed, **asdict(setting), recipe=asdict(recipe))
             for seed in range(c.seeds)
-        ]  # fmt: skip
+        ]
     rng = np.random.default_rng(0)
-    rows, verdicts, curves, arrays = [], [], {}, {}
+    rows, verdicts, curves = [], [], {}
+    arrays: dict[str, Any] = {}
     for view, found in cells.items():
         for steps in sorted({c.steps, c.more_steps} if view == "features" else {c.steps}):
             scores = np.array([cell["scores"][str(steps)] for cell in found])

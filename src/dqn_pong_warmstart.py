@@ -15,7 +15,8 @@ clone play 50,000 steps before anything is learned, "leash" adds a divergence fr
 """
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -39,7 +40,7 @@ from stage_io import Run, guard, parse_config, require_positive, start_run
 GAME = "pong"
 CALIBRATION = 3  # purpose of the clone's games from which its values are fitted, beside rollouts.EVALUATION
 Arm = Literal["naive", "watch", "calibrated", "leash", "calibrated watch", "calibrated watch leash"]
-ARMS: tuple[Arm, ...] = Arm.__args__  # type: ignore[attr-defined]
+ARMS: tuple[Arm, ...] = get_args(Arm)
 PARTS = 10  # of a run, for the dip
 
 
@@ -110,6 +111,11 @@ def measure(run: Run, setting: Setting, recipe: Recipe, arm: Arm, seed: int) -> 
     return {**learned.as_result(), "begun": begun}
 
 
+def before_learning(run: Run, setting: Setting, seed: int) -> list[float]:
+    """Scores of this seed's clone."""
+    return setting.evaluate(clone_and_view(run, setting, seed)[0], seed, f"clone, seed {seed}")
+
+
 def main(argv: list[str] | None = None) -> None:
     """All arms and seeds, then table, verdicts and learning curves."""
     config = parse_config(Config, argv, SMOKE)
@@ -127,14 +133,12 @@ def main(argv: list[str] | None = None) -> None:
         )  # fmt: skip
         options = {**asdict(setting), "recipe": asdict(recipe), "calibration": c.calibration if "cali" in arm else 0}
         found[arm] = [
-            run.cell(lambda a=arm, r=recipe, s=seed: measure(run, setting, r, a, s), arm=arm, seed=seed, **options)
+            run.cell(partial(measure, run, setting, recipe, arm, seed), arm=arm, seed=seed, **options)
             for seed in range(c.seeds)
         ]
     clones = [
-        run.cell(lambda s=seed: setting.evaluate(clone_and_view(run, setting, s)[0], s, f"clone, seed {s}"),
-                 seed=seed, **asdict(setting))
-        for seed in range(c.seeds)
-    ]  # fmt: skip
+        run.cell(partial(before_learning, run, setting, seed), seed=seed, **asdict(setting)) for seed in range(c.seeds)
+    ]
     before = stats_ci.mean_over_games(clones)
     rng = np.random.default_rng(0)
     rows: list[dict[str, Any]] = [
@@ -161,7 +165,9 @@ def main(argv: list[str] | None = None) -> None:
             deep = stats_ci.estimate(-3 - dip, rng)
             claim, estimate = "the naive start falls by more than 3 points", stats_ci.estimate(dip, rng)
             verdict = stats_ci.verdict_positive(deep)
-        elif "naive" in dips:
+        elif "naive" not in dips:
+            continue
+        else:
             estimate = stats_ci.paired_difference(dip, dips["naive"], rng)
             claim, verdict = f"{arm}: a smaller dip than the naive start's", stats_ci.verdict_positive(estimate)
         verdicts.append({"claim": claim, "estimate": str(estimate), "verdict": verdict})
@@ -175,7 +181,8 @@ def main(argv: list[str] | None = None) -> None:
         curves, c.steps, {"clone": float(before.mean())},
         f"Pong, DQN begun as a clone: return of training games, one line per seed, n = {c.seeds}",
     )  # fmt: skip
-    run.finish(rows, verdicts, figure, **{f"curves_{arm.replace(' ', '_')}": values for arm, values in curves.items()})
+    arrays: dict[str, Any] = {f"curves_{arm.replace(' ', '_')}": values for arm, values in curves.items()}
+    run.finish(rows, verdicts, figure, **arrays)
 
 
 if __name__ == "__main__":

@@ -173,7 +173,7 @@ def dots_and_spectra(
     """
     height = 1.3 + 0.27 * len(names)
     figure = plt.figure(figsize=(2.4 + 1.9 * len(panels), height + 3.4), layout="constrained")
-    upper, lower = figure.subfigures(2, 1, height_ratios=(height, 3.4))
+    upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=(height, 3.4))[:, 0]
     _dots(upper.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels, names, references)
     upper.suptitle(title, fontsize=10)
     upper.supxlabel(xlabel, fontsize=9)
@@ -187,8 +187,8 @@ def dots_and_spectra(
         if layer in limits:
             label, values = limits[layer]
             line, at = ("--", number[[0, kept - 1]]) if len(values) == 1 else ("o", number[: len(values)])
-            values = np.broadcast_to(values, len(at))
-            axis.plot(at, 1 - values, line, color="black", markerfacecolor="none", markersize=6, label=label)
+            reported = np.broadcast_to(values, len(at))
+            axis.plot(at, 1 - reported, line, color="black", markerfacecolor="none", markersize=6, label=label)
             axis.legend(fontsize=8, loc="lower right")
         axis.set_yscale("log")
         axis.set_title(f"{layer}: {kept} of {len(number)} kept (orange)", fontsize=9)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from stage_io import Run
 Row = Literal[
     "random", "expert", "raw linear", "raw mlp", "filters mlp", "pca mlp", "resu ridge", "resu linear", "resu mlp"
 ]
-ROWS: tuple[Row, ...] = Row.__args__  # type: ignore[attr-defined]
+ROWS: tuple[Row, ...] = get_args(Row)
 LABELS = {
     "random": "random policy",
     "expert": "expert",
@@ -110,7 +110,7 @@ def measure(run: Run, task: Imitation, row: Row, seed: int, save: bool) -> dict[
 
 def tabulate(
     cells: Mapping[Row, Sequence[Mapping[str, Any]]], margin: float, title: str
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]], figures.Figure, dict[str, np.ndarray]]:
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], figures.Figure, dict[str, Any]]:
     """Table, verdicts, figure and arrays (scores by row) of finished cells.
 
     cells    row: one result of `measure` per seed, the same seeds in every row

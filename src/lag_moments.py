@@ -76,7 +76,7 @@ class LagMoments:
                 raise ValueError(f"{name} must be an integer of at least 1, not {value!r}")
         self.memory, self.horizon, self.center = int(memory), int(horizon), bool(center)
         self.n_windows: int | float = 0
-        self.gram = np.zeros((self.n_lags, self.n_lags), np.int64)
+        self.gram: np.ndarray = np.zeros((self.n_lags, self.n_lags), np.int64)
         self.sums: np.ndarray | None = None
         self._tail: np.ndarray | None = None  # the last L - 1 steps of the open episode
 

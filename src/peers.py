@@ -83,7 +83,8 @@ def library_fits(past: np.ndarray, future: np.ndarray) -> dict[str, Callable[[],
 
 def network_pass(frames: np.ndarray, batch: int = 64) -> None:
     """Forward, backward and update of the DQN network on every frame once, as convnet trains it."""
-    net = convnet.new(3, 0).to(memory_format=torch.channels_last).train()
+    net = convnet.new(3, 0).train()
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(net.parameters())
     targets = torch.zeros(batch, dtype=torch.int64)
     for start in range(0, len(frames) - batch, batch):

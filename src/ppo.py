@@ -81,7 +81,9 @@ def new_learner(env: SB3VecEnv, recipe: Recipe, view: View, seed: int, start: De
 def layers(learner: PPO) -> Sequence[nn.Linear]:
     """The policy's affine layers, first to last."""
     hidden = [layer for layer in learner.policy.mlp_extractor.policy_net if isinstance(layer, nn.Linear)]
-    return [*hidden, learner.policy.action_net]
+    last = learner.policy.action_net
+    assert isinstance(last, nn.Linear)
+    return [*hidden, last]
 
 
 def policy(learner: PPO, view: View, names: tuple[str, ...]) -> Policy:

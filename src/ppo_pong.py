@@ -15,6 +15,7 @@ Resume     Stop it when you like: the same command goes on from the last checkpo
 """
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -111,12 +112,12 @@ def main(argv: list[str] | None = None) -> None:
         setting = Setting(c.game, view, c.n_frames, c.memory, c.grid, c.games, 0.0, c.max_steps)
         options = {**asdict(setting), "recipe": asdict(recipe), "start": c.start}
         cells[view] = [
-            run.cell(lambda s=setting, r=recipe, seed=seed: measure(run, s, r, seed), shelf="ppo", seed=seed, **options)
+            run.cell(partial(measure, run, setting, recipe, seed), shelf="ppo", seed=seed, **options)
             for seed in range(c.seeds)
         ]
     rng = np.random.default_rng(0)
-    rows, verdicts, curves, arrays = [], [], {}, {}
-    means = {}
+    rows, verdicts, curves, means = [], [], {}, {}
+    arrays: dict[str, Any] = {}
     for view, found in cells.items():
         scores = np.array([cell["scores"][str(c.steps)] for cell in found])
         means[view] = stats_ci.mean_over_games(scores)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,6 +21,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
+from tqdm import tqdm
 
 import array_files
 import cloning
@@ -42,6 +43,9 @@ REPLAY = ("observations", "next_observations", "actions", "rewards", "dones", "t
 class _Standardised(BaseFeaturesExtractor):
     """Features (B, D) about fixed means and scales: those of the frames that the code was fitted on."""
 
+    mean: torch.Tensor
+    factor: torch.Tensor
+
     def __init__(self, observation_space: Any, mean: np.ndarray, factor: np.ndarray) -> None:
         super().__init__(observation_space, len(mean))
         self.register_buffer("mean", torch.from_numpy(mean))
@@ -54,6 +58,8 @@ class _Standardised(BaseFeaturesExtractor):
 
 class _Convolutions(BaseFeaturesExtractor):
     """Flat stacks (B, 4 H W) of grey values 0 to 255 -> (B, 512): the DQN network without its last layer."""
+
+    mean: torch.Tensor
 
     def __init__(self, observation_space: Any, mean: np.ndarray) -> None:
         super().__init__(observation_space, convnet.N_TRUNK)
@@ -76,8 +82,11 @@ class View(Protocol):
     extractor  options of a Stable-Baselines3 policy
     """
 
-    code: OnlineEncoder
-    hidden: tuple[int, ...]
+    @property
+    def code(self) -> OnlineEncoder: ...
+
+    @property
+    def hidden(self) -> tuple[int, ...]: ...
 
     @property
     def extractor(self) -> dict[str, Any]: ...
@@ -159,8 +168,9 @@ class OnFrames:
 
     def policy(self, layers: Sequence[nn.Linear], extractor: nn.Module, names: tuple[str, ...]) -> ConvPolicy:
         """See `View`."""
+        assert isinstance(extractor, _Convolutions)
         net = ConvNet(len(names))
-        net.trunk.load_state_dict(extractor.trunk.state_dict())  # type: ignore[union-attr,operator]
+        net.trunk.load_state_dict(extractor.trunk.state_dict())
         net.last.load_state_dict(layers[-1].state_dict())
         net.mean.copy_(torch.from_numpy(self.mean))
         return ConvPolicy(net, names)
@@ -200,21 +210,23 @@ class _Episodes(BaseCallback):
     def __init__(self, description: str, start: int, total: int) -> None:
         super().__init__()
         self.ended: list[tuple[int, float, int]] = []
-        self._bar = stage_io.progress([], description, total, "step")
-        self._bar.update(start)  # type: ignore[attr-defined]
+        bar: Iterable[Any] = stage_io.progress([], description, total, "step")
+        assert isinstance(bar, tqdm)
+        self._bar = bar
+        self._bar.update(start)
 
     def _on_step(self) -> bool:
         for info in self.locals["infos"]:
             if "episode" in info:
                 self.ended.append((self.num_timesteps, info["episode"]["r"], info["episode"]["l"]))
-        self._bar.update(self.training_env.num_envs)  # type: ignore[attr-defined]
+        self._bar.update(self.training_env.num_envs)
         if self.ended and self.n_calls % 64 == 0:
             recent = np.mean([r for _, r, _ in self.ended[-20:]])
-            self._bar.set_postfix_str(f"return {recent:.1f}", refresh=False)  # type: ignore[attr-defined]
+            self._bar.set_postfix_str(f"return {recent:.1f}", refresh=False)
         return True
 
     def _on_training_end(self) -> None:
-        self._bar.close()  # type: ignore[attr-defined]
+        self._bar.close()
 
 
 def _replay_path(path: Path, segment: int) -> Path:
@@ -243,7 +255,7 @@ def save(
     }
     file = io.BytesIO()
     torch.save(state, file)
-    array_files.write_atomically(path, lambda out: out.write(file.getvalue()) and None)
+    array_files.write_atomically(path, lambda out: out.write(file.getvalue()))
     for old in path.parent.glob(f"{path.stem}_*_replay.npz"):
         if finished or old != _replay_path(path, segment):
             old.unlink()
@@ -291,17 +303,21 @@ def train(
     """
     learner = make_learner()
     steps = learner.total_steps
-    done = load(learner, path) if path.is_file() else {"segment": 0, "episodes": [], "seconds": []}
+    done: dict[str, Any] = {"segment": 0, "episodes": [], "seconds": []}
+    if path.is_file():
+        done = load(learner, path)
     segment, episodes, seconds = done["segment"], [tuple(e) for e in done["episodes"]], done["seconds"]
     while segment * segment_steps < steps:
         started = time.perf_counter()
         words = np.random.SeedSequence((seed, segment)).generate_state(2)
         learner.set_random_seed(int(words[0] >> 1))
-        learner.env.seed(int(words[1] >> 2))  # type: ignore[union-attr]
+        assert learner.env is not None
+        learner.env.seed(int(words[1] >> 2))
         learner._last_obs = None  # the games begin anew
         goal = min((segment + 1) * segment_steps, steps)
         noted = _Episodes(description, learner.num_timesteps, steps)
-        learner.learn(max(goal - learner.num_timesteps, 0), noted, log_interval=None, reset_num_timesteps=False)
+        left = max(goal - learner.num_timesteps, 0)
+        learner.learn(left, noted, log_interval=None, reset_num_timesteps=False)  # type: ignore[arg-type]
         segment += 1
         episodes += noted.ended
         seconds.append((seconds[-1] if seconds else 0.0) + time.perf_counter() - started)

@@ -141,11 +141,11 @@ def main(argv: list[str] | None = None) -> None:
     results = ROOT / "results" / "smoke" if config.smoke else ROOT / "results"
     text = results_page(results)
     target = results / "RESULTS.md" if config.smoke else ROOT / "RESULTS.md"
-    array_files.write_atomically(target, lambda file: file.write(text.encode()) and None)
+    array_files.write_atomically(target, lambda file: file.write(text.encode()))
     array_files.write_json(results / "index.json", index(results))
     if not config.smoke:
         readme = fill_readme((ROOT / "README.md").read_text(), results)
-        array_files.write_atomically(ROOT / "README.md", lambda file: file.write(readme.encode()) and None)
+        array_files.write_atomically(ROOT / "README.md", lambda file: file.write(readme.encode()))
     print(f"{target.relative_to(ROOT)} written")
 
 

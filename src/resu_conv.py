@@ -394,7 +394,7 @@ class ReSUEncoder:
         if self.n_layers == 1:
             return state["out"].copy()
         for b in np.flatnonzero(where):
-            state["top"][b] = self._step_upper(b, bool(restarted[b]))
+            state["top"][b] = self._step_upper(int(b), bool(restarted[b]))
         return state["top"].copy()
 
     def _step_upper(self, b: int, fresh: bool) -> np.ndarray:

@@ -385,8 +385,10 @@ class ActionReSUEncoder:
         self._bias = np.ascontiguousarray(-np.rint(taps.sum(axis=1)[:, None] * mean.ravel()), np.int32)
         self._shift_of = np.zeros((self.n_lags, self.n_actions + 1, self.n_units), np.int32)  # last row: MISSING
         self._shift_of[:, :-1] = np.rint(action_filters * scale[:, None, None]).transpose(1, 2, 0)
-        self._edges = [np.arange(n + 1) * size // n for n, size in zip(self.grid, mean.shape, strict=True)]
-        area = np.outer(*(np.diff(edges) for edges in self._edges)).ravel()
+        self._row_edges, self._column_edges = (
+            np.arange(n + 1) * size // n for n, size in zip(self.grid, mean.shape, strict=True)
+        )
+        area = np.outer(np.diff(self._row_edges), np.diff(self._column_edges)).ravel()
         self._gain = np.tile(1 / scale, 2) / area[:, None]
         self._online = None
 
@@ -423,8 +425,8 @@ class ActionReSUEncoder:
         shifts = self._shifts([padded[start : start + n_frames] for start in starts])
         out = np.empty((n_frames, self.n_features), np.float32)
         resu_kernels.encode_dense_shifted(
-            frames.reshape(n_frames, height * width), self._taps, self._bias, shifts, width, *self._edges, self._gain,
-            lag_moments.BLOCK, out,
+            frames.reshape(n_frames, height * width), self._taps, self._bias, shifts, width, self._row_edges,
+            self._column_edges, self._gain, lag_moments.BLOCK, out,
         )  # fmt: skip
         return out
 
@@ -488,7 +490,8 @@ class ActionReSUEncoder:
         out = np.empty((len(frames), self.n_features), np.float32)
         resu_kernels.encode_step_shifted(
             state["history"], (newest - np.arange(self.memory)) % self.memory, self._taps, self._bias,
-            self._shifts([*current, *state["past"]]), frames.shape[2], *self._edges, self._gain, out,
+            self._shifts([*current, *state["past"]]), frames.shape[2], self._row_edges, self._column_edges,
+            self._gain, out,
         )  # fmt: skip
         return out
 

@@ -38,7 +38,8 @@ __all__ = [
 class PastFutureMoments(Protocol):
     """What `canonical_directions` needs: second moments of a past and a future vector over n_windows samples."""
 
-    n_windows: int | float
+    @property
+    def n_windows(self) -> int | float: ...
 
     def matrices(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """C_pp (m, m), C_fp (h, m), C_ff (h, h), past newest first."""

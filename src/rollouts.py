@@ -10,7 +10,7 @@ import atexit
 import functools
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -235,7 +235,8 @@ def record_game(
     frame = _begin(env, policy, rng)
     if teacher is not None:
         teacher.start(rng, env.action_names)
-    frames, rams, actions, targets, rewards, pictures = [], [], [], [], [], []
+    frames: list[np.ndarray] = []
+    rams, actions, targets, rewards, pictures = [], [], [], [], []
     over = False
     while not over and len(frames) < most:
         ram = env.ram()
@@ -259,7 +260,7 @@ def record_game(
     )
 
 
-def _in_order(tasks: Iterator[Any]) -> Iterator[Any]:
+def _in_order(tasks: Iterator[Any]) -> Generator[Any, None, None]:
     """Run joblib tasks on all cores, one thread each, and yield their results in order as they come."""
     with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
         yield from joblib.Parallel(n_jobs=stage_io.n_cores(), return_as="generator", pre_dispatch="n_jobs")(tasks)
@@ -299,7 +300,7 @@ def collect(
     tasks = (joblib.delayed(record_game)(policy, rng, options, teacher, n_frames) for rng in game_rngs(seed))
     parts: dict[str, np.ndarray] = {}
     starts, filled = [], 0
-    shown = stage_io.progress([], description, n_frames, "frame")
+    shown: Iterable[Any] = stage_io.progress([], description, n_frames, "frame")
     assert isinstance(shown, tqdm)
     results = _in_order(tasks)
     for recording in results:

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -182,7 +183,7 @@ class Run:
         sys.stdout.flush()
         self.results.mkdir(parents=True, exist_ok=True)
         text = "\n".join(self._lines) + "\n"
-        array_files.write_atomically(self.path(".log"), lambda file: file.write(text.encode()) and None)
+        array_files.write_atomically(self.path(".log"), lambda file: file.write(text.encode()))
 
     def timed(self, name: str, compute: Callable[[], T]) -> T:
         """compute(), its wall-clock time added to `timings[name]`."""
@@ -261,9 +262,7 @@ class Run:
             array_files.write_npz(self.path(".npz"), compress=True, **arrays)
         for suffix, drawn in (figure if isinstance(figure, dict) else {"": figure}).items():
             if drawn is not None:
-                array_files.write_atomically(
-                    self.path(f"{suffix}.png"), lambda file, drawn=drawn: drawn.savefig(file, format="png", dpi=120)
-                )
+                array_files.write_atomically(self.path(f"{suffix}.png"), partial(drawn.savefig, format="png", dpi=120))
         array_files.write_json(self.path(".json"), document)
         self.log("\n" + markdown_table(rows))
         if verdicts:

@@ -38,6 +38,12 @@ class DenseLayer(nn.Module):
     forward   (B, m, H, W) uint8 or float of grey values 0 to 255, newest frame first -> (B, 2K C) float32
     """
 
+    taps: torch.Tensor
+    offsets: torch.Tensor
+    rows: torch.Tensor
+    columns: torch.Tensor
+    gain: torch.Tensor
+
     def __init__(
         self,
         taps: np.ndarray,
