@@ -44,10 +44,11 @@ class AtariEnv(gymnasium.Env):
     max_steps   agent steps after which a game is truncated
     max_over    2: observe the maximum over the last two emulated frames; 1: the newest alone (games that draw objects
                 in every second frame then flicker)
-    size        side of the square observation  [pixels]
+    size        side of the square observation  [pixels]; 0: the screen as it is, 210 x 160
     press_fire  while the game waits for FIRE (Breakout, before the first ball and after every lost one), a step presses
                 it whatever the action; games that do not wait are left alone
-    Observation (size, size) uint8. Actions are indices into the game's minimal action set, named by `action_names`.
+    Observation (size, size) or (210, 160) uint8. Actions are indices into the game's minimal action set, named by
+    `action_names`.
     Raises      ValueError for an unknown game or an option out of range.
     """
 
@@ -84,8 +85,8 @@ class AtariEnv(gymnasium.Env):
         self.action_names = tuple(action.name for action in self._actions)
         self._ball_byte = _WAITS_FOR_FIRE.get(game) if press_fire else None
         self.action_space = gymnasium.spaces.Discrete(len(self._actions))
-        self.observation_space = gymnasium.spaces.Box(0, 255, (size, size), np.uint8)
         height, width = self._ale.getScreenDims()
+        self.observation_space = gymnasium.spaces.Box(0, 255, (size, size) if size else (height, width), np.uint8)
         self._newest, self._previous = np.zeros((height, width), np.uint8), np.zeros((height, width), np.uint8)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
@@ -124,6 +125,8 @@ class AtariEnv(gymnasium.Env):
 
     def _observation(self) -> np.ndarray:
         seen = self._newest if self._max_over == 1 else np.maximum(self._previous, self._newest, out=self._previous)
+        if not self._size:
+            return seen.copy()
         return cv2.resize(seen, (self._size, self._size), interpolation=cv2.INTER_AREA)
 
     def ram(self) -> np.ndarray:

@@ -276,6 +276,24 @@ def learning_curves(curves: Mapping[str, np.ndarray], steps: int, lines: Mapping
     return figure
 
 
+def growth(panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], unit: str) -> Figure:
+    """Cost against size, one panel per axis, both scales logarithmic.
+
+    panels   label of the axis: name of the curve: (size, cost) pairs
+    """
+    figure, axes = plt.subplots(1, len(panels), figsize=(3.6 * len(panels), 3.4), layout="constrained", squeeze=False)
+    for axis, (label, curves) in zip(axes[0], panels.items(), strict=True):
+        for i, (name, pairs) in enumerate(curves.items()):
+            size, cost = np.array(pairs).T
+            axis.loglog(size, cost, "o-" if "encode" in name else "s--", color=f"C{i // 2}", markersize=4, label=name)
+        axis.set(xlabel=label)
+        axis.grid(alpha=0.3, which="both")
+    axes[0, 0].set_ylabel(unit)
+    axes[0, 0].legend(fontsize=8)
+    figure.suptitle("Cost of the moments and of encoding", fontsize=10)
+    return figure
+
+
 def gameplay_image(screen: np.ndarray, maps: np.ndarray, full_scale: np.ndarray, lines: Sequence[str]) -> np.ndarray:
     """One frame of a GIF: the game on the left, the ON/OFF maps of the code on the right, text below.
 

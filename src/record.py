@@ -35,6 +35,14 @@ STEPS = (
     Step("bench_core", "core", "bench_core", "", "Core speed", "Exact moments and encoding against torch, one run."),
     Step("bench_layers", "core", "bench_layers"),
     Step(
+        "bench_scale",
+        "core",
+        "bench_scale",
+        "",
+        "How the cost grows",
+        "With pixels, memory, frames, files and machines.",
+    ),
+    Step(
         "probe_deadleaves",
         "1",
         "probe_deadleaves",

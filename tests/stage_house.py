@@ -18,6 +18,7 @@ PROBING = (
     "demo_pong",
     "bench_core",
     "bench_layers",
+    "bench_scale",
     "probe_deadleaves",
     "probe_pong",
     "probe_pong_velocity",
