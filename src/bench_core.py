@@ -22,10 +22,9 @@ import peers
 import rollouts
 from demonstrations import TASKS
 from lag_moments import LagMoments, changed_fraction
-from peers import seconds
 from resu_conv import ReSUEncoder
 from resu_streaming import StreamingReSU
-from stage_io import Run, guard, parse_config, require_positive, start_run
+from stage_io import Run, guard, parse_config, require_positive, seconds, start_run
 
 MEMORY, HORIZON, N_UNITS, GRID = 8, 4, 4, (12, 12)  # 12 x 12 cells of 7 x 7 pixels: what avg_pool2d can do too
 OPTIONS: dict[str, Any] = {"memory": MEMORY, "horizon": HORIZON, "n_units": N_UNITS, "grid": GRID}

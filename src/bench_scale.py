@@ -21,9 +21,8 @@ import rollouts
 import sharding
 from demonstrations import TASKS
 from lag_moments import LagMoments, changed_fraction
-from peers import seconds
 from resu_conv import ReSUEncoder
-from stage_io import guard, n_cores, parse_config, require_positive, start_run
+from stage_io import guard, n_cores, parse_config, require_positive, seconds, start_run
 
 SIZES = {"84 x 84": 84, "168 x 168": 168, "210 x 160": 0}
 MEMORIES = (4, 8, 16, 32)

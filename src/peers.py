@@ -5,7 +5,6 @@ L = m + h lags, P pixels, N windows.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -18,16 +17,6 @@ from torch.nn import functional
 import convnet
 import rollouts
 from resu_conv import ReSUEncoder
-
-
-def seconds(compute: Callable[[], object], repeats: int = 1) -> float:
-    """Median wall-clock time of compute()."""
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        compute()
-        times.append(time.perf_counter() - started)
-    return float(np.median(times))
 
 
 def torch_gram(frames: np.ndarray, lags: int, chunk: int) -> np.ndarray:
@@ -73,8 +62,8 @@ def library_fits(past: np.ndarray, future: np.ndarray) -> dict[str, Callable[[],
     from sklearn.cross_decomposition import CCA
 
     return {
-        "deeptime Covariance": lambda: Covariance(compute_c00=True, compute_c0t=True, compute_ctt=True).fit(
-            (past, future)
+        "deeptime Covariance": lambda: (
+            Covariance(compute_c00=True, compute_c0t=True, compute_ctt=True).partial_fit((past, future)).fetch_model()
         ),
         "deeptime VAMP": lambda: VAMP(dim=4).fit((past, future)).fetch_model(),
         "scikit-learn CCA": lambda: CCA(n_components=4, scale=False).fit(past, future),

@@ -49,6 +49,16 @@ def parse_config(config: type[C], argv: Sequence[str] | None, smoke: dict[str, A
     return chosen
 
 
+def seconds(compute: Callable[[], object], repeats: int = 1) -> float:
+    """Median wall-clock time of compute()."""
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        compute()
+        times.append(time.perf_counter() - started)
+    return float(np.median(times))
+
+
 def command_line(script: str, config: Any) -> str:
     """The command of a run: its script and the options that are not the default ones (a smoke run: `--smoke` alone)."""
     words = ["python", f"src/{script}"]
