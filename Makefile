@@ -4,11 +4,16 @@ PYTHON ?= python3
 VENV   := .venv
 RUN    := $(VENV)/bin/python
 
-.PHONY: help demo test report clean
+STAGES ?=
+FRESH  ?=
+
+.PHONY: help demo test smoke reproduce report clean
 
 help:
 	@echo "make demo   learn to play Pong in closed form: collect, fit, train, play, print the table, draw media/pong.gif"
-	@echo "make test   ruff and the test suite"
+	@echo "make test   ruff, mypy and the test suite"
+	@echo "make smoke  every stage on a few frames, in minutes; proves nothing but that all of them run"
+	@echo "make reproduce [STAGES=\"2 4a\"] [FRESH=1]   every stage in full, resuming; FRESH=1: from nothing"
 	@echo "make report rebuild RESULTS.md and the tables of README.md from results/"
 	@echo "make clean  remove the virtual environment and caches (data/ and results/ stay)"
 
@@ -25,11 +30,18 @@ demo: $(VENV)/ready
 test: $(VENV)/ready
 	$(RUN) -m ruff check src tests
 	$(RUN) -m ruff format --check src tests
+	$(RUN) -m mypy
 	$(RUN) -m pytest -n 2 --dist loadfile
+
+smoke: $(VENV)/ready
+	$(RUN) src/reproduce.py --smoke $(if $(STAGES),--stages $(STAGES))
+
+reproduce: $(VENV)/ready
+	$(RUN) src/reproduce.py $(if $(STAGES),--stages $(STAGES)) $(if $(FRESH),--fresh)
 
 report: $(VENV)/ready
 	$(RUN) src/report_results.py
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -194,7 +194,7 @@ def cnn_of(
     model.centre(demonstrated.frames)
     if start is not None:
         model.trunk.load_state_dict(start.trunk.state_dict())
-    options = {"epochs": epochs, "learning_rate": learning_rate, "last_only": last_only}
+    options: dict[str, Any] = {"epochs": epochs, "learning_rate": learning_rate, "last_only": last_only}
     path = _cache(folder, protocol, "cnn", game, seed, options, hashlib.sha256(model.to_bytes()).hexdigest())
     found = _record(path)
     if found:
@@ -265,7 +265,7 @@ def cell(
 def reference(run: Run, protocol: Protocol, game: str, who: Literal["random", "expert"], seed: int) -> dict[str, Any]:
     """Scores and lengths of random play or of the expert in this seed's evaluation games; computed once."""
     policy = rollouts.RandomPolicy() if who == "random" else expert_of(game, protocol.expert(game))
-    options = {"games": protocol.games, "sticky": protocol.sticky, **protocol.limit}
+    options: dict[str, Any] = {"games": protocol.games, "sticky": protocol.sticky, **protocol.limit}
     if who == "expert":
         options["expert"] = protocol.expert(game)
     return run.cell(

@@ -16,7 +16,7 @@ import numpy as np
 PathLike = str | os.PathLike[str]
 
 
-def write_atomically(path: PathLike, write: Callable[[BinaryIO], None]) -> None:
+def write_atomically(path: PathLike, write: Callable[[BinaryIO], object]) -> None:
     """Let `write` fill a temporary file beside `path`, then rename it over `path`; on any error nothing is left.
 
     Raises   OSError naming `path` if the disk is full or the folder cannot be written.
@@ -106,7 +106,7 @@ def open_npy(path: PathLike, remedy: str = "") -> np.ndarray:
 def write_json(path: PathLike, value: Any) -> None:
     """Write a JSON document, indented, keys in insertion order, NaN and infinity refused."""
     text = json.dumps(value, indent=1, allow_nan=False) + "\n"
-    write_atomically(path, lambda file: file.write(text.encode()) and None)
+    write_atomically(path, lambda file: file.write(text.encode()))
 
 
 def read_json(path: PathLike, remedy: str = "") -> Any:

@@ -14,6 +14,7 @@ Run        python src/asteroids_enduro_stress.py            (25 min on 2 cores, 
 """
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -67,14 +68,16 @@ def main(argv: list[str] | None = None) -> None:
     run = start_run(__file__, config)
     c = run.config
     seeds, size = range(c.seeds), {"n_frames": c.n_frames}
-    fits = [run.cell(lambda seed=seed: fit_all(run.data, c.n_frames, seed), part="filters", seed=seed, **size)
+    fits = [run.cell(partial(fit_all, run.data, c.n_frames, seed), part="filters", seed=seed, **size)
             for seed in seeds]  # fmt: skip
+
+    def points(target: str, alpha: float, seed: int) -> list[dict[str, Any]]:
+        return stream(run.data, target, c.n_frames, seed, c.chunk, alpha)[0]
+
     streams = {
         (target, clock): [
             run.cell(
-                lambda target=target, alpha=alpha, seed=seed: stream(
-                    run.data, target, c.n_frames, seed, c.chunk, alpha
-                )[0],
+                partial(points, target, alpha, seed),
                 part="stream", target=target, alpha=alpha, seed=seed, chunk=c.chunk, **size,
             )
             for seed in seeds
@@ -84,8 +87,7 @@ def main(argv: list[str] | None = None) -> None:
     }  # fmt: skip
     rewards = {
         game: [
-            run.cell(lambda game=game, seed=seed: reward_probe(
-                run.data, game, c.n_frames, seed, c.chunk, c.enduro_steps),
+            run.cell(partial(reward_probe, run.data, game, c.n_frames, seed, c.chunk, c.enduro_steps),
                      part="reward", game=game, seed=seed, chunk=c.chunk, enduro_steps=c.enduro_steps, **size)
             for seed in seeds
         ]

@@ -10,6 +10,7 @@ tests/test_atari_env.py holds the frames, rewards and ends against theirs, bit f
 import copy
 import os
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import cv2
@@ -19,11 +20,18 @@ from ale_py import ALEInterface, LoggerMode, roms
 from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
+from gymnasium.wrappers.vector import TransformAction
 
 GAMES = ("pong", "breakout", "space_invaders", "asteroids", "enduro")
 SIDE = 84  # of an observation [pixels]
 _WAITS_FOR_FIRE = {"breakout": 101}  # game -> byte of the memory that is 0 while no ball is in play
 STEPS_PER_SECOND = 15  # agent steps per second of play
+
+
+def _rom(game: str) -> Path:
+    path = roms.get_rom_path(game)
+    assert path is not None  # ale-py brings the ROMs of all GAMES
+    return path
 
 
 class AtariEnv(gymnasium.Env):
@@ -36,14 +44,15 @@ class AtariEnv(gymnasium.Env):
     max_steps   agent steps after which a game is truncated
     max_over    2: observe the maximum over the last two emulated frames; 1: the newest alone (games that draw objects
                 in every second frame then flicker)
-    size        side of the square observation  [pixels]
+    size        side of the square observation  [pixels]; 0: the screen as it is, 210 x 160
     press_fire  while the game waits for FIRE (Breakout, before the first ball and after every lost one), a step presses
                 it whatever the action; games that do not wait are left alone
-    Observation (size, size) uint8. Actions are indices into the game's minimal action set, named by `action_names`.
+    Observation (size, size) or (210, 160) uint8. Actions are indices into the game's minimal action set, named by
+    `action_names`.
     Raises      ValueError for an unknown game or an option out of range.
     """
 
-    metadata: ClassVar = {"render_modes": ["rgb_array"], "render_fps": STEPS_PER_SECOND}
+    metadata: ClassVar = {"render_modes": ["rgb_array"], "render_fps": STEPS_PER_SECOND}  # type: ignore[misc]
 
     def __init__(
         self,
@@ -71,13 +80,13 @@ class AtariEnv(gymnasium.Env):
         cv2.setNumThreads(1)  # frames are small; games run in parallel instead
         self._ale = ALEInterface()
         self._ale.setFloat("repeat_action_probability", sticky)
-        self._ale.loadROM(roms.get_rom_path(game))
+        self._ale.loadROM(_rom(game))
         self._actions = self._ale.getMinimalActionSet()
         self.action_names = tuple(action.name for action in self._actions)
         self._ball_byte = _WAITS_FOR_FIRE.get(game) if press_fire else None
         self.action_space = gymnasium.spaces.Discrete(len(self._actions))
-        self.observation_space = gymnasium.spaces.Box(0, 255, (size, size), np.uint8)
         height, width = self._ale.getScreenDims()
+        self.observation_space = gymnasium.spaces.Box(0, 255, (size, size) if size else (height, width), np.uint8)
         self._newest, self._previous = np.zeros((height, width), np.uint8), np.zeros((height, width), np.uint8)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
@@ -87,7 +96,7 @@ class AtariEnv(gymnasium.Env):
             words = np.random.SeedSequence(seed).generate_state(2)
             self._np_random, _ = seeding.np_random(int(words[0]))
             self._ale.setInt("random_seed", words[1].astype(np.int32))
-            self._ale.loadROM(roms.get_rom_path(self.game))
+            self._ale.loadROM(_rom(self.game))
         self._ale.reset_game()
         for _ in range(self.np_random.integers(1, self._noop_max + 1)):
             self._ale.act(self._actions[0])
@@ -116,6 +125,8 @@ class AtariEnv(gymnasium.Env):
 
     def _observation(self) -> np.ndarray:
         seen = self._newest if self._max_over == 1 else np.maximum(self._previous, self._newest, out=self._previous)
+        if not self._size:
+            return seen.copy()
         return cv2.resize(seen, (self._size, self._size), interpolation=cv2.INTER_AREA)
 
     def ram(self) -> np.ndarray:
@@ -137,7 +148,7 @@ class AtariVectorEnv(VectorEnv):
     Raises     ValueError as `AtariEnv`, or if n_envs or n_threads is not positive.
     """
 
-    metadata: ClassVar = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_fps": STEPS_PER_SECOND}
+    metadata: ClassVar = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_fps": STEPS_PER_SECOND}  # type: ignore[misc]
 
     def __init__(self, game: str, n_envs: int, n_threads: int | None = None, **options: Any) -> None:
         n_threads = len(os.sched_getaffinity(0)) if n_threads is None else n_threads
@@ -157,12 +168,17 @@ class AtariVectorEnv(VectorEnv):
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Begin all games; seed s gives environment i the seed s + i, a list gives each its own."""
-        seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed or [None] * self.num_envs
+        if isinstance(seed, (int, np.integer)):
+            seeds: list[int | None] = [int(seed) + i for i in range(self.num_envs)]
+        else:
+            seeds = [None] * self.num_envs if seed is None else list(seed)
         return np.stack([env.reset(seed=s)[0] for env, s in zip(self.envs, seeds, strict=True)]), {}
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """One agent step of every game."""
-        frames = np.empty(self.observation_space.shape, np.uint8)
+        shape = self.observation_space.shape
+        assert shape is not None
+        frames = np.empty(shape, np.uint8)
         rewards = np.empty(self.num_envs)
         terminated, truncated = np.empty(self.num_envs, bool), np.empty(self.num_envs, bool)
         finals = np.full(self.num_envs, None, object)
@@ -186,6 +202,20 @@ class AtariVectorEnv(VectorEnv):
         self._pool.shutdown()
 
 
+def with_actions(env: VectorEnv, names: tuple[str, ...]) -> VectorEnv:
+    """Games that know only the named actions, in this order.
+
+    env      an `AtariVectorEnv`
+    Raises   ValueError for an action that the game lacks.
+    """
+    known = env.unwrapped.action_names  # type: ignore[attr-defined]
+    strange = [name for name in names if name not in known]
+    if strange:
+        raise ValueError(f"the game has no action {strange[0]}: choose among {', '.join(known)}")
+    chosen = np.array([known.index(name) for name in names])
+    return TransformAction(env, chosen.__getitem__, single_action_space=gymnasium.spaces.Discrete(len(names)))
+
+
 class OnlineEncoder(Protocol):
     """What the wrappers below need of an encoder: `resu_conv.ReSUEncoder` and the codes of controls.py have it."""
 
@@ -200,6 +230,8 @@ class OnlineEncoder(Protocol):
 
 
 def _feature_space(encoder: OnlineEncoder) -> gymnasium.spaces.Box:
+    if getattr(encoder, "dtype", np.float32) == np.uint8:  # raw pixels
+        return gymnasium.spaces.Box(0, 255, (encoder.n_features,), np.uint8)
     return gymnasium.spaces.Box(0.0, np.inf, (encoder.n_features,), np.float32)
 
 
@@ -248,7 +280,7 @@ class EncodedVectorEnv(VectorWrapper):
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Start an episode everywhere, or where options["reset_mask"] says so (AutoresetMode.DISABLED)."""
         chosen = (options or {}).get("reset_mask")  # Gymnasium takes it out of the options
-        frames, info = self.env.reset(seed=seed, options=options)
+        frames, info = self.env.reset(seed=seed, options=options)  # type: ignore[arg-type]
         if chosen is None or self._ended is None:
             self._ended = np.zeros(self.num_envs, bool)
             return self._encoder.reset(frames), info

@@ -11,14 +11,15 @@ Run        python src/bc_breakout.py                   (50 min on 2 cores; FIRE 
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 
 import adaptation
 import figures
 import stats_ci
-from adaptation import Protocol
+from adaptation import Arm, Protocol
 from demonstrations import TASKS
 from filter_shapes import cosine
 from resu_streaming import StreamingReSU
@@ -26,7 +27,7 @@ from stage_io import Run, guard, parse_config, require_positive, start_run
 
 SOURCE, TARGET = "pong", "breakout"
 # Arms: label, arm, clock. The original streamed with .99.
-ARMS = (
+ARMS: tuple[tuple[str, Arm, float], ...] = (
     ("random filters", "random filters", 1.0),
     ("Pong encoder, frozen", "frozen", 1.0),
     ("Pong filters, Breakout's pixel means", "frozen filters", 1.0),
@@ -147,7 +148,7 @@ def main(argv: list[str] | None = None) -> None:
 
     drifts = {
         alpha: [
-            run.cell(lambda a=alpha, s=seed: drift(run, protocol, a, s), part="drift", alpha=alpha, seed=seed,
+            run.cell(partial(drift, run, protocol, alpha, seed), part="drift", alpha=alpha, seed=seed,
                      n_frames=c.n_frames, chunk=protocol.chunk, sticky=c.sticky)
             for seed in range(c.seeds)
         ]
@@ -168,15 +169,10 @@ def main(argv: list[str] | None = None) -> None:
             "|cosine| with the Pong twin",
         ),
     }  # fmt: skip
-    scores = {label.replace(" ", "_").replace(",", ""): np.array([x["scores"] for x in found])
-              for label, found in cells.items()}  # fmt: skip
-    run.finish(
-        table,
-        verdicts,
-        figure,
-        **scores,
-        **{f"drift_{a:g}": v[1] for a, v in zip(drifts, curves.values(), strict=True)},
-    )
+    arrays: dict[str, Any] = {label.replace(" ", "_").replace(",", ""): np.array([x["scores"] for x in found])
+                              for label, found in cells.items()}  # fmt: skip
+    arrays |= {f"drift_{a:g}": v[1] for a, v in zip(drifts, curves.values(), strict=True)}
+    run.finish(table, verdicts, figure, **arrays)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ Run        python src/bc_pong.py                     (20 min on 2 cores)
 """
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Literal
 
 import imitation
@@ -98,7 +99,7 @@ def main(argv: list[str] | None = None) -> None:
     cells = {
         row: [
             run.cell(
-                lambda row=row, seed=seed: imitation.measure(run, task, row, seed, save=seed == c.first_seed),
+                partial(imitation.measure, run, task, row, seed, save=seed == c.first_seed),
                 row=row, seed=seed, **options,
             )
             for seed in seeds

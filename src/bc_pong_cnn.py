@@ -14,6 +14,7 @@ Run        python src/bc_pong_cnn.py                   (25 min on 2 cores)
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -127,9 +128,7 @@ def main(argv: list[str] | None = None) -> None:
         cells["expert"].append(adaptation.reference(run, protocol, GAME, "expert", seed))
         for label, measure, more in (("ReSU + MLP 256x2", resu, {}), ("DQN CNN, end to end", cnn, training)):
             cells[label].append(
-                run.cell(
-                    lambda m=measure, s=seed: m(run, protocol, s), label=label, seed=seed, **protocol.options, **more
-                )
+                run.cell(partial(measure, run, protocol, seed), label=label, seed=seed, **protocol.options, **more)
             )
             run.log(
                 f"{label}, seed {seed}: {np.mean(cells[label][-1]['scores']):.2f}, {cells[label][-1]['accuracy']:.3f}"
@@ -191,7 +190,7 @@ def main(argv: list[str] | None = None) -> None:
         f"Pong, imitating the reactive expert, sticky {c.sticky:g}: mean of {c.games} games per seed",
         f"score per game; dots: {c.seeds} seeds, black: mean and 95 % bootstrap interval",
     )  # fmt: skip
-    arrays = {label.split(" ")[0]: values for label, values in means.items()}
+    arrays: dict[str, Any] = {label.split(" ")[0]: values for label, values in means.items()}
     run.finish(table, verdicts, figure, **arrays, seconds=seconds)
 
 

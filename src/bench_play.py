@@ -11,10 +11,13 @@ Run        python src/bench_play.py              (4 min on 2 cores)
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import joblib
 import numpy as np
 
+import peers
 import rollouts
 import stage_io
 from cloning import CLONED_BY, Clone
@@ -44,21 +47,6 @@ class Config:
 SMOKE = {"clones": ("pong_reactive",), "rounds": 2, "games": 2, "max_steps": 300}
 
 
-def bare_loop(game: str, seed: int, env_options: dict) -> int:
-    """max_steps steps under actions drawn beforehand, the environment and nothing else; returns their number.
-
-    A game that ends is begun again without seeding (which would load it anew), to the bare loop's advantage.
-    """
-    env = rollouts.environment(game=game, **env_options)
-    env.reset(seed=seed)
-    actions = np.random.default_rng(seed).integers(len(env.action_names), size=env_options["max_steps"])
-    for action in actions.tolist():
-        _, _, terminated, truncated, _ = env.step(action)
-        if terminated or truncated:
-            env.reset()
-    return len(actions)
-
-
 def rate(work: Callable[[], int]) -> float:
     """Steps per second of wall-clock time."""
     started = time.perf_counter()
@@ -71,7 +59,8 @@ def main(argv: list[str] | None = None) -> None:
     require_positive(config, "rounds", "games", "max_steps")
     run = start_run(__file__, config)
     c = run.config
-    rows, verdicts, arrays = [], [], {}
+    rows, verdicts = [], []
+    arrays: dict[str, Any] = {}
     for name in c.clones:
         game = next((game for game in TASKS if name.startswith(game)), "pong")
         clone = Clone.load(run.results / "clones" / name, CLONED_BY.get(name, "run the stage that saves it"))
@@ -79,13 +68,13 @@ def main(argv: list[str] | None = None) -> None:
         pool = joblib.Parallel(n_jobs=stage_io.n_cores())
 
         def bare(seed: int, game: str = game, options: dict = options, pool: joblib.Parallel = pool) -> int:
-            return sum(pool(joblib.delayed(bare_loop)(game, seed + i, options) for i in range(c.games)))
+            return sum(pool(joblib.delayed(peers.bare_loop)(game, seed + i, options) for i in range(c.games)))
 
         def cloned(seed: int, game: str = game, options: dict = options, clone: Clone = clone) -> int:
             return sum(played.length for played in rollouts.play(clone, c.games, seed, game, **options))
 
         bare(FIRST_SEED), cloned(FIRST_SEED)  # start the processes, load compiled code
-        rates = np.array([[rate(lambda r=r: bare(r)), rate(lambda r=r: cloned(r))]
+        rates = np.array([[rate(partial(bare, r)), rate(partial(cloned, r))]
                           for r in range(FIRST_SEED + 1, FIRST_SEED + 1 + c.rounds)])  # fmt: skip
         ratios = rates[:, 1] / rates[:, 0]
         arrays[f"rates_{name}"] = rates

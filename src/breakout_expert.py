@@ -94,13 +94,15 @@ class _Expert(abc.ABC):
     def act(self, frame: np.ndarray, ram: np.ndarray) -> int:
         """The action for an observation: frame (84, 84) uint8, ram (128,) uint8."""
         if self.source == "ram":
-            now = Scene(*(float(value) for value in breakout_labels.from_ram(ram)), 2 * int(ram[108]))
+            ball_x, ball_y, paddle_x = (float(value) for value in breakout_labels.from_ram(ram))
+            now = Scene(ball_x, ball_y, paddle_x, 2 * int(ram[108]))
             if breakout_labels.score_from_ram(ram) >= FULL_SCORE:
                 return self._index[0]  # nothing left to win: let the game end
         else:
             self._frames = [*self._frames[-3:], frame]
             seen = breakout_labels.from_frames(np.stack(self._frames))
-            now = Scene(*(float(values[-1]) for values in seen), 12)
+            ball_x, ball_y, paddle_x = (float(values[-1]) for values in seen)
+            now = Scene(ball_x, ball_y, paddle_x, 12)
         self._past = [*self._past[-4:], now]
         return self._index[self._wish(self._past)]
 

@@ -16,7 +16,6 @@ import numpy as np
 import figures
 import heads
 from atari_env import STEPS_PER_SECOND, AtariEnv
-from controls import RawPixels
 from heads import DenseHead, SteppedHead
 from resu_conv import ReSUEncoder
 from rollouts import AGGREGATION, EVALUATION, Buffer, Policy, collect, game_rngs, record_game
@@ -116,8 +115,7 @@ class Lessons:
 
     def __init__(self, code: Code, class_names: tuple[str, ...], action_names: tuple[str, ...], capacity: int) -> None:
         self.code, self.class_names, self.action_names = code, class_names, action_names
-        dtype = np.uint8 if isinstance(code, RawPixels) else np.float32
-        self._features = np.empty((capacity, code.n_features), dtype)
+        self._features = np.empty((capacity, code.n_features), getattr(code, "dtype", np.float32))
         self._classes, self._held_out = np.empty(capacity, np.int64), np.zeros(capacity, bool)
         self._n = 0
 

@@ -20,6 +20,8 @@ MEASURED = 256  # frames on which random patch filters are scaled
 class RawPixels:
     """The newest n_frames frames, flattened, newest first; before the episode's start its first frame is repeated."""
 
+    dtype = np.uint8
+
     def __init__(self, n_frames: int = 2, shape: tuple[int, int] = (84, 84)) -> None:
         self.n_frames, self.shape = n_frames, shape
         self._history: np.ndarray | None = None

@@ -30,6 +30,8 @@ class ConvNet(nn.Module):
     mean   (84, 84) float32 in [0, 1], subtracted from every frame; 0 until it is set
     """
 
+    mean: torch.Tensor
+
     def __init__(self, n_classes: int) -> None:
         super().__init__()
         self.trunk = nn.Sequential(
@@ -173,4 +175,4 @@ class ConvPolicy:
 
 def save(model: ConvNet, path: array_files.PathLike) -> None:
     """Write the weights, whole or not at all."""
-    array_files.write_atomically(path, lambda file: file.write(model.to_bytes()) and None)
+    array_files.write_atomically(path, lambda file: file.write(model.to_bytes()))

@@ -10,7 +10,8 @@ Run        python src/demo_pong.py            (2 min on 2 cores)
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 
@@ -59,11 +60,12 @@ def main(argv: list[str] | None = None) -> None:
     run.log(f"validation accuracy {accuracies[-1]:.3f}, {clone.head.n_parameters:,} parameters in the head")
 
     rng = np.random.default_rng(0)
-    rows, scores = [], {}
+    rows = []
+    scores: dict[str, Any] = {}
     for name, policy in (("random", rollouts.RandomPolicy()), ("expert", make_expert()), ("clone", clone)):
         games = run.timed(
             f"play {c.games} games: {name}",
-            lambda p=policy, n=name: rollouts.play(p, c.games, (c.seed, rollouts.EVALUATION), description=n),
+            partial(rollouts.play, policy, c.games, (c.seed, rollouts.EVALUATION), description=name),
         )
         scores[name] = np.array([game.score for game in games])
         rows.append(
@@ -79,7 +81,7 @@ def main(argv: list[str] | None = None) -> None:
     def record() -> None:
         title = f"Pong: a ReSU clone of the {c.expert} expert"
         gif = cloning.film(clone, c.seed, 6.0, 1.0 if c.smoke else 20.0, title, "pong")
-        array_files.write_atomically(run.media / "pong.gif", lambda file: file.write(gif) and None)
+        array_files.write_atomically(run.media / "pong.gif", lambda file: file.write(gif))
 
     run.timed("draw media/pong.gif", record)
     run.log("\n" + markdown_table([{"step": k, "seconds": f"{s:.1f}"} for k, s in run.timings.items()]))

@@ -21,7 +21,8 @@ import stats_ci
 from demonstrations import TASKS
 from stage_io import guard, parse_config, require_positive, start_run
 
-TARGETS = {"pong": 15.0, "space_invaders": 600.0, "asteroids": 1000.0, "enduro": 100.0}
+Game = Literal["pong", "space_invaders", "asteroids", "enduro"]
+TARGETS: dict[Game, float] = {"pong": 15.0, "space_invaders": 600.0, "asteroids": 1000.0, "enduro": 100.0}
 ORIGINAL = {
     ("pong", "reactive"): "-13.4",
     ("space_invaders", "simple"): "about 350",
@@ -33,7 +34,7 @@ ORIGINAL = {
 class Config:
     """Options."""
 
-    games: tuple[Literal["pong", "space_invaders", "asteroids", "enduro"], ...] = tuple(TARGETS)  # type: ignore[assignment]
+    games: tuple[Game, ...] = tuple(TARGETS)
     seeds: int = 5  # replications: own games
     n_games: int = 20  # per seed with labels from RAM
     pixel_games: int = 4  # per seed with labels from pixels

@@ -173,7 +173,7 @@ def dots_and_spectra(
     """
     height = 1.3 + 0.27 * len(names)
     figure = plt.figure(figsize=(2.4 + 1.9 * len(panels), height + 3.4), layout="constrained")
-    upper, lower = figure.subfigures(2, 1, height_ratios=(height, 3.4))
+    upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=(height, 3.4))[:, 0]
     _dots(upper.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels, names, references)
     upper.suptitle(title, fontsize=10)
     upper.supxlabel(xlabel, fontsize=9)
@@ -187,8 +187,8 @@ def dots_and_spectra(
         if layer in limits:
             label, values = limits[layer]
             line, at = ("--", number[[0, kept - 1]]) if len(values) == 1 else ("o", number[: len(values)])
-            values = np.broadcast_to(values, len(at))
-            axis.plot(at, 1 - values, line, color="black", markerfacecolor="none", markersize=6, label=label)
+            reported = np.broadcast_to(values, len(at))
+            axis.plot(at, 1 - reported, line, color="black", markerfacecolor="none", markersize=6, label=label)
             axis.legend(fontsize=8, loc="lower right")
         axis.set_yscale("log")
         axis.set_title(f"{layer}: {kept} of {len(number)} kept (orange)", fontsize=9)
@@ -273,6 +273,24 @@ def learning_curves(curves: Mapping[str, np.ndarray], steps: int, lines: Mapping
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def growth(panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], unit: str) -> Figure:
+    """Cost against size, one panel per axis, both scales logarithmic.
+
+    panels   label of the axis: name of the curve: (size, cost) pairs
+    """
+    figure, axes = plt.subplots(1, len(panels), figsize=(3.6 * len(panels), 3.4), layout="constrained", squeeze=False)
+    for axis, (label, curves) in zip(axes[0], panels.items(), strict=True):
+        for i, (name, pairs) in enumerate(curves.items()):
+            size, cost = np.array(pairs).T
+            axis.loglog(size, cost, "o-" if "encode" in name else "s--", color=f"C{i // 2}", markersize=4, label=name)
+        axis.set(xlabel=label)
+        axis.grid(alpha=0.3, which="both")
+    axes[0, 0].set_ylabel(unit)
+    axes[0, 0].legend(fontsize=8)
+    figure.suptitle("Cost of the moments and of encoding", fontsize=10)
     return figure
 
 

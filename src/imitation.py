@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from stage_io import Run
 Row = Literal[
     "random", "expert", "raw linear", "raw mlp", "filters mlp", "pca mlp", "resu ridge", "resu linear", "resu mlp"
 ]
-ROWS: tuple[Row, ...] = Row.__args__  # type: ignore[attr-defined]
+ROWS: tuple[Row, ...] = get_args(Row)
 LABELS = {
     "random": "random policy",
     "expert": "expert",
@@ -110,7 +110,7 @@ def measure(run: Run, task: Imitation, row: Row, seed: int, save: bool) -> dict[
 
 def tabulate(
     cells: Mapping[Row, Sequence[Mapping[str, Any]]], margin: float, title: str
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]], figures.Figure, dict[str, np.ndarray]]:
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], figures.Figure, dict[str, Any]]:
     """Table, verdicts, figure and arrays (scores by row) of finished cells.
 
     cells    row: one result of `measure` per seed, the same seeds in every row
@@ -155,6 +155,9 @@ def tabulate(
         if row not in ("expert", "resu mlp") and "resu mlp" in rows:
             difference = stats_ci.paired_difference(means["resu mlp"], means[row], rng)
             judge(f"ReSU L1 with an MLP scores above: {LABELS[row]}", difference, stats_ci.verdict_positive(difference))
+    if "raw linear" in rows and "resu linear" in rows:
+        difference = stats_ci.paired_difference(means["resu linear"], means["raw linear"], rng)
+        judge("linear heads: ReSU L1 scores above raw(t,t-1)", difference, stats_ci.verdict_positive(difference))
     figure = figures.score_intervals(
         [LABELS[row] for row in rows],
         [estimates[row] for row in rows],

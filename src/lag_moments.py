@@ -14,6 +14,7 @@ import array_files
 import resu_kernels
 
 BLOCK = 1024  # frames per parallel block; results do not depend on it for integers
+CHUNK = 1 << 17  # steps whose products are held at a time
 EVENT_FRACTION = 0.006  # below this share of changed pixels the event-driven pass is the faster (bench_core.py)
 
 
@@ -25,9 +26,20 @@ def changed_fraction(x: np.ndarray, n_pairs: int = 64) -> float:
     return float(np.mean([np.mean(x[t] != x[t - 1]) for t in steps]))
 
 
+def torch_device(method: str) -> str:
+    """The device of a method "torch" or "torch:<device>", "" for the others."""
+    kind, _, device = method.partition(":")
+    return (device or "cpu") if kind == "torch" else ""
+
+
 def _lag_products(x: np.ndarray, n_lags: int, method: str) -> tuple[np.ndarray, np.ndarray]:
     """<x_t, x_{t+k}> as (T, L) and the sum of x over time as (P,), exact int64 for uint8, float64 otherwise."""
     exact = x.dtype == np.uint8
+    device = torch_device(method)
+    if exact and device:
+        import torch_kernels  # torch takes seconds to load, and most who come here do without
+
+        return torch_kernels.lag_products(x, n_lags, device)
     dtype = np.int64 if exact else np.float64
     n_blocks = -(-len(x) // BLOCK)
     products = np.zeros((len(x), n_lags), dtype)
@@ -64,7 +76,7 @@ class LagMoments:
                 raise ValueError(f"{name} must be an integer of at least 1, not {value!r}")
         self.memory, self.horizon, self.center = int(memory), int(horizon), bool(center)
         self.n_windows: int | float = 0
-        self.gram = np.zeros((self.n_lags, self.n_lags), np.int64)
+        self.gram: np.ndarray = np.zeros((self.n_lags, self.n_lags), np.int64)
         self.sums: np.ndarray | None = None
         self._tail: np.ndarray | None = None  # the last L - 1 steps of the open episode
 
@@ -88,12 +100,13 @@ class LagMoments:
 
         x            (T, P) uint8 or float, any T; (T,) counts as one series
         new_episode  False: x continues the episode of the last call, windows across the seam count
-        method       "auto", "dense" or "events": how uint8 sums are computed; the result does not depend on it
+        method       "auto", "dense", "events" or "torch:<device>" ("torch:cuda"): how uint8 sums are computed; the
+                     result does not depend on it
         Raises       ValueError if x has another shape or dtype, or is not finite; OverflowError beyond 2^63.
         """
         x = as_series(x)
-        if method not in ("auto", "dense", "events"):
-            raise ValueError(f"method must be 'auto', 'dense' or 'events', not {method!r}")
+        if method not in ("auto", "dense", "events") and not torch_device(method):
+            raise ValueError(f"method must be 'auto', 'dense', 'events' or 'torch:<device>', not {method!r}")
         if self.sums is not None and x.shape[1] != self.n_series:
             raise ValueError(f"x has {x.shape[1]} series per step, but these moments hold {self.n_series}")
         if self.exact and (float(self.n_windows) + len(x)) * x.shape[1] * 255.0**2 >= 2.0**63:
@@ -104,6 +117,10 @@ class LagMoments:
             self._to_float()
         if new_episode:
             self._tail = None
+        if len(x) > CHUNK:  # products of all steps need not be held at once
+            for start in range(0, len(x), CHUNK):
+                self.update(x[start : start + CHUNK], method=method)
+            return self
         if len(x) == 0:
             return self
         tail = x[:0] if self._tail is None else self._tail
@@ -116,6 +133,11 @@ class LagMoments:
             self._tail = x[1 - self.n_lags :].copy() if self.n_lags > 1 else x[:0].copy()
         else:
             self._tail = np.concatenate([tail, x])[1 - self.n_lags :].copy()
+        return self
+
+    def end_episode(self) -> Self:
+        """Close the open episode: what comes next begins anew."""
+        self._tail = None
         return self
 
     def _count(self, x: np.ndarray, method: str) -> None:
@@ -222,25 +244,35 @@ class LagMoments:
         cross = self.sums @ shift
         gram = self.gram - cross[:, None] - cross[None, :] + n * (shift @ shift)
         rest = self.sums - n * shift
-        largest = int(np.abs(rest).max())
+        largest = max(int(rest.max()), -int(rest.min()))
+        if largest * largest * self.n_series < 2**53:  # float64 holds every product and every sum exactly: use BLAS
+            fast = rest.astype(np.float64)
+            return (gram - (fast @ fast.T) / n) / size
         if largest * largest * self.n_series >= 2**63:  # only beyond some 10^7 windows
             rest = rest.astype(np.float64)
         return (gram - np.einsum("ap,bp->ab", rest, rest) / n) / size
 
+    def matrices(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """C_pp (m, m), newest first; C_fp (h, m), rows t+1 .. t+h, columns t .. t-m+1; C_ff (h, h), t+1 first."""
+        joint, m = self.window_moment(), self.memory
+        parts = joint[:m, :m][::-1, ::-1], joint[m:, :m][:, ::-1], joint[m:, m:]
+        past, cross, future = (np.ascontiguousarray(part) for part in parts)
+        return past, cross, future
+
     @property
     def C_pp(self) -> np.ndarray:  # noqa: N802
         """(m, m) float64, newest first."""
-        return np.ascontiguousarray(self.window_moment()[: self.memory, : self.memory][::-1, ::-1])
+        return self.matrices()[0]
 
     @property
     def C_fp(self) -> np.ndarray:  # noqa: N802
         """(h, m) float64: rows t+1 .. t+h, columns t .. t-m+1."""
-        return np.ascontiguousarray(self.window_moment()[self.memory :, : self.memory][:, ::-1])
+        return self.matrices()[1]
 
     @property
     def C_ff(self) -> np.ndarray:  # noqa: N802
         """(h, h) float64, t+1 first."""
-        return np.ascontiguousarray(self.window_moment()[self.memory :, self.memory :])
+        return self.matrices()[2]
 
     def __eq__(self, other: object) -> bool:
         """Same counted windows, bit for bit (the open episode and `center` do not matter)."""

@@ -140,9 +140,9 @@ class PatchMoments:
                     block = self._block(products, time_c, time_r, y_c - y_r, x_c - x_r)
                     joint[r, :, c] = block
                     joint[c, :, r] = block.T
-        joint = joint.reshape(n * m, n * m)
+        square = joint.reshape(n * m, n * m)
         d = len(past) * m
-        self._matrices = joint[:d, :d], joint[d:, :d], joint[d:, d:]
+        self._matrices = square[:d, :d], square[d:, :d], square[d:, d:]
         return self._matrices
 
     @property

@@ -8,6 +8,7 @@ and AHEAD steps on, so that all targets exist. Steps are 1/15 s.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -116,7 +117,7 @@ def collect_cells(run: Run, groups: tuple[str, ...], **env_options: Any) -> dict
     for group in groups:
         for seed in range(c.seeds):
             cell = run.cell(
-                lambda group=group, seed=seed: measure(run, group, seed, **env_options),
+                partial(measure, run, group, seed, **env_options),
                 shelf=SHELF,
                 group=group,
                 seed=seed,

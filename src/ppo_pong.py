@@ -5,34 +5,35 @@ Claim      PPO on layer-1 ReSU features, fitted in closed form on random play an
 Falsified  if the 95 % interval over seeds lies below +17. Other games (--game): the score of Blob-PROST after 10 M
            frames (Machado et al. 2018: Breakout 12.3, Space Invaders 466), at 2.5 M steps.
 Original   DQN alone: -19.7 after 500,000 steps
-Reads      data/<game>_random_s*          Writes  results/ppo_<game>.{npz,json,log,png}, results/clones/, data/ppo/
+Reads      data/<game>_random_s*          Writes  results/ppo_<game>.{npz,json,log,png}, results/clones/, data/learning/
 Run        python src/ppo_pong.py                                       (60 min on 2 cores, 3 seeds)
+           python src/ppo_pong.py --views features frames               (the DQN network beside it)
+           python src/ppo_pong.py --start clone                         (the policy begins as a clone)
            python src/ppo_pong.py --game breakout --steps 2500000
            python src/ppo_pong.py --smoke                               (1 min, proves nothing)
-Resume     Stop it when you like: the same command goes on from the last checkpoint (data/ppo/), with the same curve.
+Resume     Stop it when you like: the same command goes on from the last checkpoint with the same curve.
 """
 
-import hashlib
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 
 import cloning
 import figures
-import reinforcement
-import rollouts
+import learning_runs
+import ppo
 import stats_ci
-from atari_env import AtariEnv
 from cloning import Clone
-from demonstrations import TASKS
-from heads import Scaling
-from reinforcement import Recipe
-from resu_conv import ReSUEncoder
+from demonstrations import TASKS, demonstrations
+from learning_runs import Setting
+from ppo import Recipe
+from reinforcement import OnFeatures
 from stage_io import Run, guard, parse_config, require_positive, start_run
 
 TARGETS = {"pong": 17.0, "breakout": 12.3, "space_invaders": 466.0}
-POINTS = 60  # of a learning curve
+LABELS = {"features": "PPO on frozen ReSU features", "frames": "PPO on frames, DQN network"}
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,14 @@ class Config:
     """Options."""
 
     game: Literal["pong", "breakout", "space_invaders"] = "pong"
+    views: tuple[Literal["features", "frames"], ...] = ("features",)
+    start: Literal["nothing", "clone"] = "nothing"  # what the policy on features begins as
     seeds: int = 3  # replications: own frames, own fit, own learning, own games
-    first_seed: int = 0
-    n_frames: int = 60_000  # of random play, to fit the encoder on [agent steps]
+    n_frames: int = 60_000  # of random play, to fit the encoder on; of the expert, to clone  [agent steps]
     steps: int = 3_000_000  # of learning [agent steps]
     segment: int = 250_000  # between checkpoints [agent steps]
     n_envs: int = 16  # games side by side
+    critic_first: int = 50_000  # steps in which a clone's policy stays as it is  [agent steps]
     memory: int = 4  # frames in the past of a filter, and number of filters
     grid: tuple[int, int] = (18, 8)  # pooling cells (rows, columns)
     games: int = 20  # evaluation games per seed
@@ -54,93 +57,107 @@ class Config:
 
 
 SMOKE = {
+    "views": ("features", "frames"),
     "seeds": 2,
-    "n_frames": 1500,
-    "steps": 512,
-    "segment": 256,
+    "n_frames": 1200,
+    "steps": 256,
+    "segment": 128,
     "n_envs": 2,
     "grid": (6, 4),
     "games": 1,
-    "max_steps": 200,
+    "max_steps": 60,
 }
 
 
-def measure(run: Run, seed: int, recipe: Recipe) -> dict[str, Any]:
-    """One seed: fit on random play, learn, evaluate the final policy's likeliest actions in full games."""
+def beginning(run: Run, setting: Setting, seed: int) -> tuple[OnFeatures, Clone]:
+    """A clone of the game's best expert on a code fitted on its demonstrations, and the view through that code."""
     c = run.config
-    env_options = dict(TASKS[c.game].env)
-    buffer = rollouts.random_play(run.data, c.game, c.n_frames, seed, **env_options)
-    encoder = ReSUEncoder(memory=c.memory, n_units=4, grid=c.grid).fit(buffer.episode_frames())
-    scaling = Scaling.fit(cloning.encode_buffer(encoder, buffer))
-    if c.max_steps != Config.max_steps:
-        env_options["max_steps"] = c.max_steps
+    expert = TASKS[c.game].best
+    buffer = demonstrations(run.data, c.game, expert, c.n_frames, seed)
+    view = OnFeatures.fit(buffer, memory=c.memory, n_units=4, grid=c.grid)
+    clone, accuracies = cloning.clone_policy(view.code, buffer, setting.names, "mlp", seed, epochs=6, game=c.game)
+    run.log(f"clone of the {expert} expert, seed {seed}: validation accuracy {accuracies[-1]:.3f}")
+    return view, clone
 
-    def make_learner():
-        env = reinforcement.environments(c.game, encoder, recipe, **env_options)
-        return reinforcement.new_learner(env, recipe, scaling, seed)
 
-    name = hashlib.sha256(repr((asdict(recipe), asdict(c), seed)).encode()).hexdigest()[:16]
-    learner, episodes, seconds = reinforcement.train(
-        make_learner, recipe, seed, run.data / "ppo" / f"{c.game}_{name}.pt", f"{c.game}, seed {seed}"
-    )
-    names = AtariEnv(c.game, **env_options).action_names
-    clone = Clone(encoder, reinforcement.policy_head(learner, scaling), names)
-    if seed == c.first_seed:
-        clone.save(run.results / "clones" / f"{c.game}_ppo")
-    played = rollouts.play(clone, c.games, (seed, rollouts.EVALUATION), c.game, f"seed {seed}", **env_options)
-    steps, returns, _ = np.array(episodes, float).reshape(-1, 3).T
-    edges = np.linspace(0, recipe.steps, POINTS + 1)
-    bins = np.digitize(steps, edges[1:-1])
-    curve = [float(returns[bins == i].mean()) if (bins == i).any() else None for i in range(POINTS)]
-    scores = [game.score for game in played]
-    run.log(f"seed {seed}: {np.mean(scores):.1f} after {seconds / 60:.0f} min of learning")
-    return {
-        "scores": scores,
-        "lengths": [game.length for game in played],
-        "curve": curve,
-        "training_games": len(episodes),
-        "minutes": seconds / 60,
-    }
+def measure(run: Run, setting: Setting, recipe: Recipe, seed: int) -> dict[str, Any]:
+    """One seed: fit, learn, evaluate the final policy's likeliest actions in full games."""
+    more: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
+    if run.config.start == "clone" and setting.view == "features":
+        view, clone = beginning(run, setting, seed)
+        more = {"view": view, "start": clone.head, "name": "from a clone"}
+        extra = {"clone": setting.evaluate(clone, seed, f"clone, seed {seed}")}
+    learned = learning_runs.learn(run, setting, ppo, recipe, seed, **more)
+    if seed == 0 and isinstance(learned.policy, Clone):
+        learned.policy.save(run.results / "clones" / f"{setting.game}_ppo")
+    return {**learned.as_result(), **extra}
 
 
 def main(argv: list[str] | None = None) -> None:
-    """All seeds, then table, verdict and learning curves."""
+    """All seeds of all views, then table, verdicts and learning curves."""
     config = parse_config(Config, argv, SMOKE)
     require_positive(config, "seeds", "n_frames", "steps", "segment", "n_envs", "games")
-    ReSUEncoder(memory=config.memory, n_units=4, grid=config.grid)
-    run = start_run(__file__, config, "" if config.game == "pong" else f"_{config.game}")
+    variant = ("" if config.game == "pong" else f"_{config.game}") + ("_clone" if config.start == "clone" else "")
+    run = start_run(__file__, config, "" if config.smoke else variant)
     c = run.config
-    recipe = Recipe(steps=c.steps, segment=c.segment, n_envs=c.n_envs)
-    options = {name: value for name, value in asdict(c).items() if name not in ("seeds", "first_seed", "smoke")}
-    cells = [
-        run.cell(lambda seed=seed: measure(run, seed, recipe), seed=seed, **options, recipe=asdict(recipe))
-        for seed in range(c.first_seed, c.first_seed + c.seeds)
-    ]
+    cells = {}
+    for view in c.views:
+        recipe = Recipe(
+            c.steps,
+            c.segment,
+            c.n_envs,
+            critic_first=c.critic_first if c.start == "clone" and view == "features" else 0,
+        )
+        setting = Setting(c.game, view, c.n_frames, c.memory, c.grid, c.games, 0.0, c.max_steps)
+        options = {**asdict(setting), "recipe": asdict(recipe), "start": c.start}
+        cells[view] = [
+            run.cell(partial(measure, run, setting, recipe, seed), shelf="ppo", seed=seed, **options)
+            for seed in range(c.seeds)
+        ]
     rng = np.random.default_rng(0)
-    means = stats_ci.mean_over_games([cell["scores"] for cell in cells])
-    estimate = stats_ci.estimate(means, rng)
-    target = TARGETS[c.game]
-    row = {
-        "policy": f"PPO on frozen ReSU, {c.steps / 1e6:g} M steps",
-        "score [95 % interval over seeds]": str(estimate),
-        "worst and best game": f"{np.min([x['scores'] for x in cells]):.0f} .. "
-        f"{np.max([x['scores'] for x in cells]):.0f}",
-        "minutes of learning": f"{np.mean([cell['minutes'] for cell in cells]):.0f}",
-        "seeds x games": f"{c.seeds} x {c.games}",
-    }
-    verdict = {
-        "claim": f"{TASKS[c.game].label}: the final policy averages more than {target:g}",
-        "estimate": str(estimate),
-        "verdict": stats_ci.verdict_positive(stats_ci.estimate(means - target, rng)),
-    }
-    curves = np.array([cell["curve"] for cell in cells], float)
+    rows, verdicts, curves, means = [], [], {}, {}
+    arrays: dict[str, Any] = {}
+    for view, found in cells.items():
+        scores = np.array([cell["scores"][str(c.steps)] for cell in found])
+        means[view] = stats_ci.mean_over_games(scores)
+        estimate = stats_ci.estimate(means[view], rng)
+        rows.append(
+            {
+                "policy": f"{LABELS[view]}, {c.steps / 1e6:g} M steps",
+                "score [95 % interval over seeds]": str(estimate),
+                "worst and best game": f"{scores.min():.0f} .. {scores.max():.0f}",
+                "minutes of learning": f"{np.mean([cell['minutes'][-1] for cell in found]):.0f}",
+                "seeds x games": f"{c.seeds} x {c.games}",
+            }
+        )
+        verdicts.append(
+            {
+                "claim": f"{LABELS[view]}: the final policy averages more than {TARGETS[c.game]:g}",
+                "estimate": str(estimate),
+                "verdict": stats_ci.verdict_positive(stats_ci.estimate(means[view] - TARGETS[c.game], rng)),
+            }
+        )
+        curves[LABELS[view]] = arrays[f"curves_{view}"] = learning_runs.curves(found)
+        arrays[f"scores_{view}"] = scores
+        arrays[f"minutes_{view}"] = np.array([cell["minutes"] for cell in found])
+    if c.start == "clone" and "features" in cells:
+        before = np.array([cell["clone"] for cell in cells["features"]])
+        gain = stats_ci.paired_difference(means["features"], stats_ci.mean_over_games(before), rng)
+        rows.append({**dict.fromkeys(rows[0], ""), "policy": "the clone that it begins as",
+                     "score [95 % interval over seeds]": str(stats_ci.estimate(stats_ci.mean_over_games(before), rng)),
+                     "seeds x games": f"{c.seeds} x {c.games}"})  # fmt: skip
+        verdicts.append({"claim": "learning improves on the clone", "estimate": str(gain),
+                         "verdict": stats_ci.verdict_positive(gain)})  # fmt: skip
+    if len(cells) == 2:
+        gain = stats_ci.paired_difference(means["features"], means["frames"], rng)
+        verdicts.append({"claim": "features score above frames after as many steps", "estimate": str(gain),
+                         "verdict": stats_ci.verdict_positive(gain)})  # fmt: skip
     figure = figures.learning_curves(
-        {"PPO on frozen ReSU features": curves},
-        c.steps,
-        {"target": target},
+        curves, c.steps, {"target": TARGETS[c.game]},
         f"{TASKS[c.game].label}: return of training games (sampled actions), one line per seed, n = {c.seeds}",
-    )
-    run.finish([row], [verdict], figure, scores=np.array([cell["scores"] for cell in cells]), curves=curves)
+    )  # fmt: skip
+    run.finish(rows, verdicts, figure, **arrays)
 
 
 if __name__ == "__main__":

@@ -265,7 +265,7 @@ def main(argv: list[str] | None = None) -> None:
         for condition in CONDITIONS:
             for noise in c.noise:
                 cell = run.cell(
-                    lambda k=condition, n=noise, s=seed: measure(k, c, n, s),
+                    functools.partial(measure, condition, c, noise, seed),
                     condition=condition.name,
                     seed=seed,
                     noise=noise,

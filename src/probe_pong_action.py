@@ -12,6 +12,7 @@ Run        python src/probe_pong_action.py            (8 min on 2 cores, 5 seeds
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -105,14 +106,14 @@ def measure(run: Run, group: str, seed: int) -> dict[str, Any]:
     elif group == "quiet":
         plain = ReSUEncoder().fit(buffer.episode_frames())
         codes = [plain.encode(frames) for frames in buffer.episode_frames()], _on_actions(buffer, buffer.actions)[0]
-        features = [np.concatenate(code) for code in codes]
-        moving = features[0][split.train].std(axis=0).reshape(2 * plain.n_units, -1).max(axis=0)  # by cell
+        pair = [np.concatenate(code) for code in codes]
+        moving = pair[0][split.train].std(axis=0).reshape(2 * plain.n_units, -1).max(axis=0)  # by cell
         quiet = moving < QUIET * np.median(moving)
         result["n_quiet"] = int(quiet.sum())
         if not quiet.any():
             raise ValueError("no cell of these games is quiet: collect more of them")
         columns = np.tile(quiet, 2 * plain.n_units)
-        found = [probes.probe(code[:, columns], truth, split) for code in features]
+        found = [probes.probe(code[:, columns], truth, split) for code in pair]
     else:
         found = []
         for code, actions, now in (
@@ -145,8 +146,7 @@ def main(argv: list[str] | None = None) -> None:
     c = run.config
     cells = {
         group: [
-            run.cell(lambda group=group, seed=seed: measure(run, group, seed), group=group, seed=seed,
-                     n_frames=c.n_frames)
+            run.cell(partial(measure, run, group, seed), group=group, seed=seed, n_frames=c.n_frames)
             for seed in range(c.seeds)
         ]
         for group in GROUPS

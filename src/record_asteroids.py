@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> None:
         clone = Clone.load(run.results / "clones" / name, CLONED_BY[name])
     gif = film(clone, c.seed, c.skip, c.seconds, f"{task.label}: a ReSU clone of the {task.best} expert", GAME)
     path = run.media / f"{GAME}.gif"
-    array_files.write_atomically(path, lambda file: file.write(gif) and None)
+    array_files.write_atomically(path, lambda file: file.write(gif))
     run.finish([{"file": path.name, "seconds of play": c.seconds, "MB": len(gif) / 1e6}])
 
 

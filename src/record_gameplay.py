@@ -9,6 +9,7 @@ Run        python src/record_gameplay.py                       (2 min)
 """
 
 from dataclasses import dataclass
+from operator import methodcaller
 from typing import Literal
 
 import array_files
@@ -16,8 +17,9 @@ from cloning import CLONED_BY, Clone, film
 from demonstrations import TASKS
 from stage_io import guard, parse_config, start_run
 
+Game = Literal["pong", "breakout", "space_invaders", "enduro"]
 # What is shown: whose clone, seconds left out at the start, seconds of play (GIFs of at most 3 MB)
-FILMS = {
+FILMS: dict[Game, tuple[str, float, float]] = {
     "pong": ("winning", 6.0, 40.0),
     "breakout": ("predictive_dagger", 4.0, 30.0),
     "space_invaders": ("dodging_dagger", 6.0, 25.0),
@@ -29,7 +31,7 @@ FILMS = {
 class Config:
     """Options."""
 
-    games: tuple[Literal["pong", "breakout", "space_invaders", "enduro"], ...] = tuple(FILMS)  # type: ignore[assignment]
+    games: tuple[Game, ...] = tuple(FILMS)
     expert: str = ""  # whose clone plays, where there are several
     seconds: float = 0.0  # of play, 0 for each game's own choice [s]
     seed: int = 0  # of the game
@@ -56,7 +58,7 @@ def main(argv: list[str] | None = None) -> None:
         title = f"{TASKS[game].label}: a ReSU clone of the {expert.split('_')[0]} expert"
         gif = film(clone, c.seed, skip, seconds, title, game, **TASKS[game].env)
         path = run.media / f"{game}.gif"
-        array_files.write_atomically(path, lambda file, gif=gif: file.write(gif) and None)
+        array_files.write_atomically(path, methodcaller("write", gif))
         rows.append({"file": path.name, "clone of": expert, "seconds of play": seconds, "MB": len(gif) / 1e6})
         run.log(str(rows[-1]))
     run.finish(rows)

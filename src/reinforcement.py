@@ -1,61 +1,50 @@
-"""Reinforcement learning on a frozen code, or on frames: PPO of Stable-Baselines3 in segments that resume exactly.
+"""Reinforcement learning on a frozen code, or on frames: Stable-Baselines3 in segments that resume exactly.
 
-A run is cut into segments. A segment begins with freshly seeded games and a checkpoint (weights, optimiser, counters),
-and ends with the next one; nothing else is carried over. So a run that was killed goes on from its last checkpoint with
-the very curve that it would have had. Games under way at a segment's end are dropped, which a segment of 250,000 steps
-does to 16 games.
+A run is cut into segments. A segment begins with freshly seeded games and a checkpoint (weights, optimiser, counters,
+replay), and ends with the next one; nothing else is carried over. So a run that was killed goes on from its last
+checkpoint with the very curve that it would have had. Games under way at a segment's end are dropped, which a segment
+of 250,000 steps does to 16 games.
 """
 
 from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from stable_baselines3 import PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
+from tqdm import tqdm
 
 import array_files
+import cloning
+import convnet
 import stage_io
-from atari_env import AtariVectorEnv, EncodedVectorEnv, OnlineEncoder
+from atari_env import AtariVectorEnv, EncodedVectorEnv, OnlineEncoder, with_actions
+from cloning import Clone
+from controls import RawPixels
+from convnet import ConvNet, ConvPolicy
 from heads import DenseHead, Scaling
+from resu_conv import ReSUEncoder
+from rollouts import Buffer, Policy
 from sb3_bridge import SB3VecEnv
 
-CHECKPOINT = "ppo-checkpoint-1"
+CHECKPOINT = "reinforcement-checkpoint-2"
+REPLAY = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """PPO's options (Schulman et al. 2017), tuned for Pong on few cores: small batches, many of them.
-
-    steps, segment   agent steps in all and per checkpoint
-    n_envs, n_steps  games side by side, steps of each per rollout; batch, epochs  of each update
-    learning_rate    falls to 0 along a line; clip, entropy, gamma, gae_lambda  as in the paper; hidden  two layers
-    """
-
-    steps: int = 3_000_000
-    segment: int = 250_000
-    n_envs: int = 16
-    n_steps: int = 128
-    batch: int = 256
-    epochs: int = 3
-    learning_rate: float = 5e-4
-    clip: float = 0.2
-    entropy: float = 0.01
-    gamma: float = 0.99
-    gae_lambda: float = 0.95
-    hidden: int = 256
-
-
-class Standardised(BaseFeaturesExtractor):
+class _Standardised(BaseFeaturesExtractor):
     """Features (B, D) about fixed means and scales: those of the frames that the code was fitted on."""
+
+    mean: torch.Tensor
+    factor: torch.Tensor
 
     def __init__(self, observation_space: Any, mean: np.ndarray, factor: np.ndarray) -> None:
         super().__init__(observation_space, len(mean))
@@ -67,10 +56,149 @@ class Standardised(BaseFeaturesExtractor):
         return (x - self.mean) * self.factor
 
 
-class _SegmentedPPO(PPO):
-    """PPO whose schedules run over the whole run, not over one segment."""
+class _Convolutions(BaseFeaturesExtractor):
+    """Flat stacks (B, 4 H W) of grey values 0 to 255 -> (B, 512): the DQN network without its last layer."""
+
+    mean: torch.Tensor
+
+    def __init__(self, observation_space: Any, mean: np.ndarray) -> None:
+        super().__init__(observation_space, convnet.N_TRUNK)
+        self.trunk = ConvNet(1).trunk
+        self.register_buffer("mean", torch.from_numpy(mean))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Centred by pixel, then convolved; in bfloat16 while training, as convnet.ConvNet."""
+        stacks = (x.view(len(x), convnet.N_FRAMES, *self.mean.shape) / 255 - self.mean).contiguous(
+            memory_format=torch.channels_last
+        )
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.training):
+            return self.trunk(stacks).float()
+
+
+class View(Protocol):
+    """What a learner sees of the game, and what its networks begin with.
+
+    code       frames to observations         hidden   sizes of the dense layers above the extractor
+    extractor  options of a Stable-Baselines3 policy
+    """
+
+    @property
+    def code(self) -> OnlineEncoder: ...
+
+    @property
+    def hidden(self) -> tuple[int, ...]: ...
+
+    @property
+    def extractor(self) -> dict[str, Any]: ...
+
+    def policy(self, layers: Sequence[nn.Linear], extractor: nn.Module, names: tuple[str, ...]) -> Policy:
+        """What the trained layers do in a game: the action of the largest output."""
+
+
+@dataclass(frozen=True)
+class OnFeatures:
+    """A view through a frozen encoder: standardised features, then dense layers."""
+
+    code: ReSUEncoder
+    scaling: Scaling
+    hidden: tuple[int, ...] = (256, 256)
+
+    @classmethod
+    def fit(cls, buffer: Buffer, **encoder_options: Any) -> OnFeatures:
+        """Encoder and scaling from the frames of a buffer."""
+        encoder = ReSUEncoder(**encoder_options).fit(buffer.episode_frames())
+        return cls(encoder, Scaling.fit(cloning.encode_buffer(encoder, buffer)))
+
+    @property
+    def extractor(self) -> dict[str, Any]:
+        """See `View`."""
+        return {
+            "features_extractor_class": _Standardised,
+            "features_extractor_kwargs": {"mean": self.scaling.mean, "factor": self.scaling.factor},
+        }
+
+    def head(self, layers: Sequence[nn.Linear]) -> DenseHead:
+        """Dense layers as a head on the code's own features."""
+        weights = [layer.weight.detach().numpy().copy() for layer in layers]
+        biases = [layer.bias.detach().numpy().copy() for layer in layers]
+        weights[0], biases[0] = self.scaling.fold(weights[0], biases[0])
+        return DenseHead(weights, biases)
+
+    @torch.no_grad()
+    def set_layers(self, layers: Sequence[nn.Linear], head: DenseHead) -> None:
+        """Give dense layers the weights of a head on the code's own features: the inverse of `head`.
+
+        Raises   ValueError if the head has layers of other sizes.
+        """
+        if [tuple(layer.weight.shape) for layer in layers] != [weight.shape for weight in head.weights]:
+            raise ValueError(
+                "the head's layers are not those of the learner: equal hidden layers and actions are needed"
+            )
+        for i, layer in enumerate(layers):
+            weight, bias = head.weights[i], head.biases[i]
+            if i == 0:  # undo the folding of `Scaling.fold`
+                bias, weight = bias + weight @ self.scaling.mean, weight / self.scaling.factor
+            layer.weight.copy_(torch.from_numpy(np.ascontiguousarray(weight, np.float32)))
+            layer.bias.copy_(torch.from_numpy(np.ascontiguousarray(bias, np.float32)))
+
+    def policy(self, layers: Sequence[nn.Linear], extractor: nn.Module, names: tuple[str, ...]) -> Clone:
+        """See `View`."""
+        return Clone(self.code, self.head(layers), names)
+
+
+@dataclass(frozen=True)
+class OnFrames:
+    """The usual view: the newest four frames, through the DQN network, which is trained."""
+
+    code: RawPixels
+    mean: np.ndarray  # (H, W) float32 in [0, 1]: of the pixels, as for the clones of convnet
+    hidden: tuple[int, ...] = ()
+
+    @classmethod
+    def fit(cls, buffer: Buffer) -> OnFrames:
+        """Pixel means from the frames of a buffer."""
+        net = convnet.new(1, 0)
+        net.centre(buffer.frames)
+        return cls(RawPixels(convnet.N_FRAMES), net.mean.numpy().copy())
+
+    @property
+    def extractor(self) -> dict[str, Any]:
+        """See `View`."""
+        return {"features_extractor_class": _Convolutions, "features_extractor_kwargs": {"mean": self.mean}}
+
+    def policy(self, layers: Sequence[nn.Linear], extractor: nn.Module, names: tuple[str, ...]) -> ConvPolicy:
+        """See `View`."""
+        assert isinstance(extractor, _Convolutions)
+        net = ConvNet(len(names))
+        net.trunk.load_state_dict(extractor.trunk.state_dict())
+        net.last.load_state_dict(layers[-1].state_dict())
+        net.mean.copy_(torch.from_numpy(self.mean))
+        return ConvPolicy(net, names)
+
+
+def on_features(view: View) -> OnFeatures:
+    """The view itself. Raises ValueError if it has no features, on which alone a learner can begin as a clone."""
+    if not isinstance(view, OnFeatures):
+        raise ValueError("only a learner on features can begin as a clone: choose the view through the encoder")
+    return view
+
+
+def environments(
+    game: str, view: View, n_envs: int, actions: tuple[str, ...] = (), clip_rewards: bool = True, **env_options: Any
+) -> SB3VecEnv:
+    """n_envs games seen through a view; the learner is given the signs of the rewards.
+
+    actions   names of those that the learner has; by default the game's minimal set
+    """
+    games = AtariVectorEnv(game, n_envs, **env_options)
+    return SB3VecEnv(EncodedVectorEnv(with_actions(games, actions) if actions else games, view.code), clip_rewards)
+
+
+class Segmented(BaseAlgorithm):
+    """Mixed into a learner of Stable-Baselines3: schedules run over the whole run, not over one segment."""
 
     total_steps = 1
+    counters: tuple[str, ...] = ("num_timesteps", "_n_updates")  # attributes that a checkpoint keeps
 
     def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:
         self._current_progress_remaining = max(1.0 - num_timesteps / self.total_steps, 0.0)
@@ -82,108 +210,58 @@ class _Episodes(BaseCallback):
     def __init__(self, description: str, start: int, total: int) -> None:
         super().__init__()
         self.ended: list[tuple[int, float, int]] = []
-        self._bar = stage_io.progress([], description, total, "step")
-        self._bar.update(start)  # type: ignore[attr-defined]
+        bar: Iterable[Any] = stage_io.progress([], description, total, "step")
+        assert isinstance(bar, tqdm)
+        self._bar = bar
+        self._bar.update(start)
 
     def _on_step(self) -> bool:
         for info in self.locals["infos"]:
             if "episode" in info:
                 self.ended.append((self.num_timesteps, info["episode"]["r"], info["episode"]["l"]))
-        self._bar.update(self.training_env.num_envs)  # type: ignore[attr-defined]
+        self._bar.update(self.training_env.num_envs)
         if self.ended and self.n_calls % 64 == 0:
             recent = np.mean([r for _, r, _ in self.ended[-20:]])
-            self._bar.set_postfix_str(f"return {recent:.1f}", refresh=False)  # type: ignore[attr-defined]
+            self._bar.set_postfix_str(f"return {recent:.1f}", refresh=False)
         return True
 
     def _on_training_end(self) -> None:
-        self._bar.close()  # type: ignore[attr-defined]
+        self._bar.close()
 
 
-def environments(
-    game: str, encoder: OnlineEncoder, recipe: Recipe, clip_rewards: bool = True, **env_options: Any
-) -> SB3VecEnv:
-    """recipe.n_envs games seen through an encoder; the learner is given the signs of the rewards."""
-    return SB3VecEnv(EncodedVectorEnv(AtariVectorEnv(game, recipe.n_envs, **env_options), encoder), clip_rewards)
+def _replay_path(path: Path, segment: int) -> Path:
+    return path.with_name(f"{path.stem}_{segment}_replay.npz")
 
 
-def new_learner(env: SB3VecEnv, recipe: Recipe, scaling: Scaling, seed: int, start: DenseHead | None = None) -> PPO:
-    """PPO with two hidden layers for policy and value each, on standardised features.
-
-    start   a head on the same features whose layers the policy begins with (a clone); it must have as many outputs as
-            the game has actions
-    """
-    learner = _SegmentedPPO(
-        "MlpPolicy",
-        env,
-        learning_rate=lambda remaining: recipe.learning_rate * remaining,
-        n_steps=recipe.n_steps,
-        batch_size=recipe.batch,
-        n_epochs=recipe.epochs,
-        gamma=recipe.gamma,
-        gae_lambda=recipe.gae_lambda,
-        clip_range=recipe.clip,
-        ent_coef=recipe.entropy,
-        policy_kwargs={
-            "net_arch": [recipe.hidden, recipe.hidden],
-            "activation_fn": nn.ReLU,
-            "features_extractor_class": Standardised,
-            "features_extractor_kwargs": {"mean": scaling.mean, "factor": scaling.factor},
-        },
-        seed=seed,
-        device="cpu",
-    )
-    learner.total_steps = recipe.steps
-    if start is not None:
-        _begin_with(learner, start, scaling)
-    return learner
-
-
-def _layers(learner: PPO) -> list[nn.Linear]:
-    """The policy's affine layers, first to last."""
-    hidden = [layer for layer in learner.policy.mlp_extractor.policy_net if isinstance(layer, nn.Linear)]
-    return [*hidden, learner.policy.action_net]
-
-
-@torch.no_grad()
-def _begin_with(learner: PPO, head: DenseHead, scaling: Scaling) -> None:
-    layers = _layers(learner)
-    if [tuple(layer.weight.shape) for layer in layers] != [weight.shape for weight in head.weights]:
-        raise ValueError("the head's layers are not those of the policy: equal hidden layers and actions are needed")
-    for i, layer in enumerate(layers):
-        weight, bias = head.weights[i], head.biases[i]
-        if i == 0:  # undo the folding of `Scaling.fold`
-            bias, weight = bias + weight @ scaling.mean, weight / scaling.factor
-        layer.weight.copy_(torch.from_numpy(np.ascontiguousarray(weight, np.float32)))
-        layer.bias.copy_(torch.from_numpy(np.ascontiguousarray(bias, np.float32)))
-
-
-def policy_head(learner: PPO, scaling: Scaling) -> DenseHead:
-    """The policy as a head on the code's own features: its largest output is the likeliest action."""
-    layers = _layers(learner)
-    weights = [layer.weight.detach().numpy().copy() for layer in layers]
-    biases = [layer.bias.detach().numpy().copy() for layer in layers]
-    weights[0], biases[0] = scaling.fold(weights[0], biases[0])
-    return DenseHead(weights, biases)
-
-
-def save(learner: PPO, path: Path, segment: int, episodes: list[tuple[int, float, int]], seconds: float) -> None:
-    """Write a checkpoint, whole or not at all."""
-    file = io.BytesIO()
+def save(
+    learner: Segmented, path: Path, segment: int, episodes: list[tuple[int, float, int]], seconds: list[float]
+) -> None:
+    """Write a checkpoint, whole or not at all. The replay memory of an unfinished run lies beside it."""
+    finished = learner.num_timesteps >= learner.total_steps
+    replay = getattr(learner, "replay_buffer", None)
+    if replay is not None and not finished:
+        filled = slice(replay.size())
+        arrays = {name: getattr(replay, name)[filled] for name in REPLAY}
+        array_files.write_npz(_replay_path(path, segment), pos=replay.pos, full=replay.full, **arrays)
     state = {
         "kind": CHECKPOINT,
         "segment": segment,
-        "num_timesteps": learner.num_timesteps,
-        "n_updates": learner._n_updates,
+        "finished": finished,
+        "counters": {name: getattr(learner, name) for name in learner.counters},
         "policy": learner.policy.state_dict(),
         "optimizer": learner.policy.optimizer.state_dict(),
         "episodes": episodes,
         "seconds": seconds,
     }
+    file = io.BytesIO()
     torch.save(state, file)
-    array_files.write_atomically(path, lambda out: out.write(file.getvalue()) and None)
+    array_files.write_atomically(path, lambda out: out.write(file.getvalue()))
+    for old in path.parent.glob(f"{path.stem}_*_replay.npz"):
+        if finished or old != _replay_path(path, segment):
+            old.unlink()
 
 
-def load(learner: PPO, path: Path) -> dict[str, Any]:
+def load(learner: Segmented, path: Path) -> dict[str, Any]:
     """Put a checkpoint into a learner; returns what else is in it (segment, episodes, seconds).
 
     Raises   ValueError if the file is damaged or no checkpoint of this learner.
@@ -194,47 +272,62 @@ def load(learner: PPO, path: Path) -> dict[str, Any]:
             raise ValueError(f"kind {state['kind']}")
         learner.policy.load_state_dict(state["policy"])
         learner.policy.optimizer.load_state_dict(state["optimizer"])
-        learner.num_timesteps, learner._n_updates = state["num_timesteps"], state["n_updates"]
+        for name in learner.counters:
+            setattr(learner, name, state["counters"][name])
+        replay = getattr(learner, "replay_buffer", None)
+        if replay is not None and not state["finished"]:
+            stored = array_files.read_npz(_replay_path(path, state["segment"]), (*REPLAY, "pos", "full"))
+            for name in REPLAY:
+                getattr(replay, name)[: len(stored[name])] = stored[name]
+            replay.pos, replay.full = int(stored["pos"]), bool(stored["full"])
     except (RuntimeError, KeyError, ValueError, EOFError, OSError) as error:
         raise ValueError(f"{path} is not a checkpoint of this run ({error}): delete it to begin again") from error
     return {name: state[name] for name in ("segment", "episodes", "seconds")}
 
 
 def train(
-    make_learner: Callable[[], PPO],
-    recipe: Recipe,
+    make_learner: Callable[[], Segmented],
+    segment_steps: int,
     seed: int,
     path: Path,
     description: str,
-    after_segment: Callable[[PPO, int], None] = lambda learner, segment: None,
-) -> tuple[PPO, list[tuple[int, float, int]], float]:
-    """Train to recipe.steps, from the checkpoint at `path` if there is one; each segment ends with a new one.
+    after_segment: Callable[[Segmented, int], None] = lambda learner, segment: None,
+) -> tuple[Segmented, list[tuple[int, float, int]], list[float]]:
+    """Train to the learner's total_steps, from the checkpoint at `path` if there is one; segments end with new ones.
 
     make_learner   makes the untrained learner, environments included
-    after_segment  is called with the learner and the number of finished segments
-    Returns        the learner; (step, return, length) of all games that ended; seconds of training in all
+    after_segment  is called with the learner and the number of finished segments, before the checkpoint: what it does
+                   is done again if the run is killed before that
+    Returns        the learner; (step, return, length) of all games that ended; seconds of training, by the end of each
+                   segment
     """
     learner = make_learner()
-    done = load(learner, path) if path.is_file() else {"segment": 0, "episodes": [], "seconds": 0.0}
+    steps = learner.total_steps
+    done: dict[str, Any] = {"segment": 0, "episodes": [], "seconds": []}
+    if path.is_file():
+        done = load(learner, path)
     segment, episodes, seconds = done["segment"], [tuple(e) for e in done["episodes"]], done["seconds"]
-    n_segments = -(-recipe.steps // recipe.segment)
-    while segment < n_segments:
+    while segment * segment_steps < steps:
         started = time.perf_counter()
         words = np.random.SeedSequence((seed, segment)).generate_state(2)
         learner.set_random_seed(int(words[0] >> 1))
-        learner.env.seed(int(words[1] >> 2))  # type: ignore[union-attr]
+        assert learner.env is not None
+        learner.env.seed(int(words[1] >> 2))
         learner._last_obs = None  # the games begin anew
-        goal = min((segment + 1) * recipe.segment, recipe.steps)
-        noted = _Episodes(description, learner.num_timesteps, recipe.steps)
-        learner.learn(max(goal - learner.num_timesteps, 0), noted, log_interval=None, reset_num_timesteps=False)
+        goal = min((segment + 1) * segment_steps, steps)
+        noted = _Episodes(description, learner.num_timesteps, steps)
+        left = max(goal - learner.num_timesteps, 0)
+        learner.learn(left, noted, log_interval=None, reset_num_timesteps=False)  # type: ignore[arg-type]
         segment += 1
         episodes += noted.ended
-        seconds += time.perf_counter() - started
-        save(learner, path, segment, episodes, seconds)
+        seconds.append((seconds[-1] if seconds else 0.0) + time.perf_counter() - started)
         after_segment(learner, segment)
+        save(learner, path, segment, episodes, seconds)
     return learner, episodes, seconds
 
 
-def key(recipe: Recipe) -> dict[str, Any]:
-    """What names a cell or checkpoint of this recipe."""
-    return asdict(recipe)
+def curve(episodes: Sequence[tuple[int, float, int]], steps: int, points: int) -> list[float | None]:
+    """Mean return of the training games that ended within each of `points` equal parts of the steps; None for none."""
+    ended, returns, _ = np.array(episodes, float).reshape(-1, 3).T
+    bins = np.digitize(ended, np.linspace(0, steps, points + 1)[1:-1])
+    return [float(returns[bins == i].mean()) if (bins == i).any() else None for i in range(points)]

@@ -14,57 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import array_files
+import original_claims
+import power
+import record
 from stage_io import ROOT, guard, markdown_table, parse_config
 
-STICKY_0 = "For comparison only: the same few games are played again and again, so the intervals mean little."
-# Results in reading order: name, heading, what was asked.
-STAGES = (
-    ("bench_core", "Core speed", "Exact moments and encoding against torch, one run."),
-    (
-        "probe_deadleaves",
-        "Stage 1: dead leaves",
-        "Does moving dead-leaves input give lamina-like filters, and how do they change with the noise?",
-    ),
-    ("eval_expert", "Experts", "The hand-written players that are imitated."),
-    ("demo_pong", "The whole path, one seed", "What `make demo` prints; intervals here are over games."),
-    ("probe_pong", "Stage 2: linear probes on Pong", "What can be read off the code by one matrix?"),
-    ("probe_pong_newest", "Stage 2 without the maximum over two frames", "Does the observation explain the paddle?"),
-    ("probe_pong_velocity", "Stage 2: the ball's velocity", "With fair baselines and controls."),
-    ("probe_pong_action", "Stage 3: actions in layer 1's past", "Is an injected scalar of any use?"),
-    ("asteroids_enduro_stress", "Stage 11: filters of five games", "Is only the derivative universal?"),
-    (
-        "depth_ablation_si",
-        "Stage 8: depth, on Space Invaders",
-        "Does a third layer earn its keep, against controls of equal size?",
-    ),
-    ("bc_pong", "Stage 4a: imitating the reactive expert", "Do the features suffice for control?"),
-    ("bc_pong_winning", "Stage 4a: imitating the winning expert", "Does the clone of a winner win?"),
-    ("bc_pong_sticky0", "Stage 4a without sticky actions", STICKY_0),
-    ("eval_breakout_expert", "Breakout's experts", "Who is imitated in Breakout."),
-    ("bc_games_breakout", "Stage 4: imitating the Breakout expert", "Codes and heads, with controls."),
-    (
-        "bc_games_breakout_dagger",
-        "Stage 4: imitating the Breakout expert, with aggregation",
-        "Does relabelling the clone's own games help?",
-    ),
-    ("bc_games_space_invaders", "Stage 4: imitating the Space Invaders expert", "Codes and heads, with controls."),
-    (
-        "bc_games_space_invaders_dagger",
-        "Stage 4: imitating the Space Invaders expert, with aggregation",
-        "Does relabelling the clone's own games help?",
-    ),
-    ("bc_games_asteroids", "Stage 11: imitating the Asteroids expert", "Codes and heads, with controls."),
-    ("bc_games_enduro", "Stage 11: imitating the Enduro expert", "Codes and heads, with controls."),
-    ("bc_breakout", "Stage 5: from Pong to Breakout", "Does streaming a Pong encoder match fitting anew?"),
-    ("bc_breakout_sticky0", "Stage 5 without sticky actions", STICKY_0),
-    ("bc_pong_cnn_tuning", "Stage 6: settings tried", "Validation accuracy on the tuning seed."),
-    ("bc_pong_cnn", "Stage 6: the DQN network end to end", "Is it any better than ReSU with an MLP?"),
-    ("bc_pong_cnn_sticky0", "Stage 6 without sticky actions", STICKY_0),
-    ("transfer_matrix", "Stages 9a and 9b: adaptation from game to game", "Where does streaming pay?"),
-    ("transfer_forgetting", "Stage 9c: forgetting", "What is left of Pong after Breakout?"),
-    ("ppo_pong", "Stage 7: PPO on the frozen code", "Does reinforcement learning win Pong?"),
-    ("bench_play", "Speed of play", "What does a clone cost on top of the emulator?"),
-)
+STAGES = tuple((step.name, step.heading, step.question) for step in record.STEPS if step.heading)  # in reading order
 
 
 @dataclass(frozen=True)
@@ -94,8 +49,62 @@ def origin(document: dict[str, Any]) -> str:
     source = document["provenance"]
     commit = source["commit"][:10] + (", **with uncommitted changes**" if source["uncommitted"] else "")
     versions = ", ".join(f"{name} {source['versions'][name]}" for name in ("numpy", "numba", "torch", "ale-py"))
+    cost = document.get("cost")
+    if cost:
+        marked = f", **{cost['uncommitted_cells']} with uncommitted changes**" if cost["uncommitted_cells"] else ""
+        minutes = (cost["seconds_of_cells"] + cost["seconds_beside"]) / 60
+        time = f"{minutes:.0f} min in all" if minutes >= 1.5 else f"{60 * minutes:.0f} s in all"
+        commits = ", ".join(cost["commits"])
+        time += f" ({cost['cells']} cells of commits {commits}{marked})" if cost["cells"] else ""
+    else:
+        time = f"{document.get('seconds', 0):.0f} s in the last run"
     config = ", ".join(f"{name} {value}" for name, value in document["config"].items() if name not in ("smoke", "rows"))
-    return f"*Commit {commit}; {source['hardware']}; Python {source['python']}, {versions}. Options: {config}.*"
+    made = f"`{document['command']}`: " if "command" in document else ""
+    return (
+        f"*{made}{time}. Commit {commit}; {source['hardware']}; Python {source['python']}, {versions}. "
+        f"Options: {config}.*"
+    )
+
+
+def summary(results: Path) -> str:
+    """Every claim of the original with our verdict, counted; what surprised us; the power of the comparisons."""
+    names = {claim.result for claim in original_claims.CLAIMS} | {c.result for c in power.COMPARISONS}
+    documents = {name: array_files.read_json(results / f"{name}.json") for name in names if _has(results, name, "json")}
+    arrays = {name: array_files.read_npz(results / f"{name}.npz") for name in names if _has(results, name, "npz")}
+    rows, counts = original_claims.table(documents)
+    words = {"stands": "stand", "falls": "fall", "undecided": "are undecided", "missing": "are missing"}
+    counted = ", ".join(f"{n} {words[verdict]}" for verdict, n in counts.items() if n)
+    found = "\n".join(f"{i}. {text}" for i, text in enumerate(original_claims.findings(documents), 1))
+    strength = markdown_table(power.table(arrays)) if arrays else "(no results yet)"
+    return (
+        f"## Summary\n\nOf {len(rows)} claims of the original: {counted}.\n\n{markdown_table(rows)}\n\n"
+        f"### What surprised us most\n\n{found}\n\n"
+        f"### Power\n\nThe spread between seeds says what a comparison could have found.\n\n{strength}\n"
+    )
+
+
+def _has(results: Path, name: str, suffix: str) -> bool:
+    return (results / f"{name}.{suffix}").is_file()
+
+
+def index(results: Path) -> dict[str, Any]:
+    """What there is, for machines: per result its files, commit, options, cost and verdicts."""
+    found: dict[str, Any] = {}
+    for name, heading, _ in STAGES:
+        if not _has(results, name, "json"):
+            found[name] = {"heading": heading, "missing": True}
+            continue
+        document = array_files.read_json(results / f"{name}.json")
+        found[name] = {
+            "heading": heading,
+            "files": sorted(path.name for path in [*results.glob(f"{name}.*"), *results.glob(f"{name}__*")]),
+            "commit": document["provenance"]["commit"],
+            "uncommitted": document["provenance"]["uncommitted"],
+            "config": document["config"],
+            "cost": document.get("cost", {}),
+            "verdicts": document["verdicts"],
+        }
+    return found
 
 
 def section(results: Path, name: str, heading: str, question: str) -> str:
@@ -112,7 +121,7 @@ def section(results: Path, name: str, heading: str, question: str) -> str:
 def results_page(results: Path) -> str:
     """The whole text of RESULTS.md."""
     head = "# RESULTS\n\nGenerated by `make report` from `results/`; claims and margins are in PLAN.md.\n"
-    return "\n".join([head, *(section(results, *stage) for stage in STAGES)])
+    return "\n".join([head, summary(results), *(section(results, *stage) for stage in STAGES)])
 
 
 def fill_readme(text: str, results: Path) -> str:
@@ -132,10 +141,11 @@ def main(argv: list[str] | None = None) -> None:
     results = ROOT / "results" / "smoke" if config.smoke else ROOT / "results"
     text = results_page(results)
     target = results / "RESULTS.md" if config.smoke else ROOT / "RESULTS.md"
-    array_files.write_atomically(target, lambda file: file.write(text.encode()) and None)
+    array_files.write_atomically(target, lambda file: file.write(text.encode()))
+    array_files.write_json(results / "index.json", index(results))
     if not config.smoke:
         readme = fill_readme((ROOT / "README.md").read_text(), results)
-        array_files.write_atomically(ROOT / "README.md", lambda file: file.write(readme.encode()) and None)
+        array_files.write_atomically(ROOT / "README.md", lambda file: file.write(readme.encode()))
     print(f"{target.relative_to(ROOT)} written")
 
 

@@ -12,7 +12,7 @@ some steps; their responses are kept as multiples of 2^-16 for the same reason (
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -42,6 +42,20 @@ def as_episode(frames: Any, where: str = "frames") -> np.ndarray:
     if 0 in frames.shape:
         raise ValueError(f"{where} is empty: shape {frames.shape}")
     return frames
+
+
+class IntegerForm(NamedTuple):
+    """Layer 1 as it is computed: sum_j taps[j] * pixel_j - offsets per pixel, rectified, summed by cell, times gain.
+
+    taps (m, K) int32, newest first     offsets (P, K) int32     row_edges (rows + 1,), column_edges (columns + 1,)
+    gain (C, 2K) float64
+    """
+
+    taps: np.ndarray
+    offsets: np.ndarray
+    row_edges: np.ndarray
+    column_edges: np.ndarray
+    gain: np.ndarray
 
 
 class ReSUEncoder:
@@ -113,10 +127,11 @@ class ReSUEncoder:
 
     # --- fitting ---
 
-    def fit(self, episodes: Sequence[np.ndarray] | np.ndarray) -> Self:
+    def fit(self, episodes: Sequence[np.ndarray] | np.ndarray, method: str = "auto") -> Self:
         """Fit in closed form on a list of episodes (T, H, W) uint8; one (T, H, W) array counts as one episode.
 
         An episode that is shorter than a window (memory + horizon frames) adds nothing.
+        method   of `LagMoments.update`, for layer 1
         Raises   ValueError if the list is empty, every episode is too short, frames differ in size or are not uint8,
                  or nothing ever changes.
         """
@@ -129,7 +144,7 @@ class ReSUEncoder:
         for i, frames in enumerate(episodes):
             if frames.shape[1:] != episodes[0].shape[1:]:
                 raise ValueError(f"episode {i} has frames {frames.shape[1:]}, episode 0 has {episodes[0].shape[1:]}")
-            moments.update(frames.reshape(len(frames), -1), new_episode=True)
+            moments.update(frames.reshape(len(frames), -1), new_episode=True, method=method)
         if not moments.n_windows:
             raise ValueError(f"no episode has memory + horizon = {moments.n_lags} frames")
         self.fit_moments(moments, episodes[0].shape[1:])
@@ -172,6 +187,11 @@ class ReSUEncoder:
         self._gain = np.tile(self._unit, 2) / self._area[:, None]
         self._online = None
         return self
+
+    def integer_form(self) -> IntegerForm:
+        """Layer 1 in the numbers that give every implementation the same bits. Raises ValueError if not fitted."""
+        self._check_fitted()
+        return IntegerForm(self._taps, self._offsets, self._row_edges, self._column_edges, self._gain)
 
     def with_filters(self, filters: np.ndarray, mean: np.ndarray) -> Self:
         """Use given layer-1 filters (K, m), newest tap first, and pixel means (H, W) in place of fitted ones.
@@ -226,14 +246,18 @@ class ReSUEncoder:
         """Features of one episode, from the topmost layer: (T, H, W) uint8 -> (T, D) float32.
 
         Before the first m - 1 frames exist, the first frame is repeated.
-        method   "auto", "dense" or "events", for encoders of one layer; the result does not depend on it
+        method   "auto", "dense", "events" or "torch:<device>" ("torch:cuda"), for encoders of one layer; the result
+                 does not depend on it
         Raises   ValueError if not fitted or the frames are of another size or dtype.
         """
         frames = self._check_frames(frames)
-        if method not in ("auto", "dense", "events"):
-            raise ValueError(f"method must be 'auto', 'dense' or 'events', not {method!r}")
+        device = lag_moments.torch_device(method)
+        if method not in ("auto", "dense", "events") and not device:
+            raise ValueError(f"method must be 'auto', 'dense', 'events' or 'torch:<device>', not {method!r}")
         if self.n_layers > 1:
             return self.encode_layers(frames, (self.n_layers,))[0]
+        if device:
+            return self._encode_in_torch(frames, device)
         pixels = frames.reshape(len(frames), -1)
         out = np.empty((len(frames), self.n_features), np.float32)
         if method == "dense" or (method == "auto" and lag_moments.changed_fraction(pixels) > DENSE_FRACTION):
@@ -246,6 +270,14 @@ class ReSUEncoder:
                 pixels, self._taps, self._offsets, self._cell_of, self._gain, lag_moments.BLOCK, out
             )
         return out
+
+    def _encode_in_torch(self, frames: np.ndarray, device: str) -> np.ndarray:
+        import torch  # it takes seconds to load, and most who encode do without
+
+        import torch_kernels
+
+        layer = torch_kernels.DenseLayer(*self.integer_form()).to(device)
+        return layer.encode(torch.from_numpy(frames).to(device)).cpu().numpy()
 
     def encode_layers(self, frames: np.ndarray, layers: Sequence[int]) -> list[np.ndarray]:
         """Features of several layers of one episode in one pass: [(T, D_layer) float32 for each of `layers`].
@@ -362,7 +394,7 @@ class ReSUEncoder:
         if self.n_layers == 1:
             return state["out"].copy()
         for b in np.flatnonzero(where):
-            state["top"][b] = self._step_upper(b, bool(restarted[b]))
+            state["top"][b] = self._step_upper(int(b), bool(restarted[b]))
         return state["top"].copy()
 
     def _step_upper(self, b: int, fresh: bool) -> np.ndarray:

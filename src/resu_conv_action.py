@@ -216,6 +216,10 @@ class ActionMoments:
         gram = self.action_gram.reshape(len(counts), -1).astype(object)
         return (n * gram - np.outer(counts.astype(object), counts)).astype(np.float64) / float(n) ** 2
 
+    def matrices(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """C_pp, C_fp, C_ff."""
+        return self.C_pp, self.C_fp, self.C_ff
+
     @property
     def C_pp(self) -> np.ndarray:  # noqa: N802
         """(m + n_lags * A,) squared, float64: pixel lags newest first, then the one-hots, newest first."""
@@ -335,12 +339,8 @@ class ActionReSUEncoder:
         blocks = c_pp[:m, :m], c_pp[m:, m:]
         units = [np.sqrt(np.linalg.eigvalsh(block)[-1]) if block.any() else 1.0 for block in blocks]
         unit = np.repeat(units, [len(block) for block in blocks])
-        scaled = SimpleNamespace(
-            n_windows=moments.n_windows,
-            C_pp=c_pp / np.outer(unit, unit),
-            C_fp=moments.C_fp / (units[0] * unit),
-            C_ff=moments.C_ff / units[0] ** 2,
-        )
+        parts = c_pp / np.outer(unit, unit), moments.C_fp / (units[0] * unit), moments.C_ff / units[0] ** 2
+        scaled = SimpleNamespace(n_windows=moments.n_windows, matrices=lambda: parts)
         directions = resu_core.canonical_directions(scaled, self.n_units, self.ridge)
         joint = directions.filters / unit
         joint *= resu_core.fix_signs(joint[:, :m])[:, None]
@@ -385,8 +385,10 @@ class ActionReSUEncoder:
         self._bias = np.ascontiguousarray(-np.rint(taps.sum(axis=1)[:, None] * mean.ravel()), np.int32)
         self._shift_of = np.zeros((self.n_lags, self.n_actions + 1, self.n_units), np.int32)  # last row: MISSING
         self._shift_of[:, :-1] = np.rint(action_filters * scale[:, None, None]).transpose(1, 2, 0)
-        self._edges = [np.arange(n + 1) * size // n for n, size in zip(self.grid, mean.shape, strict=True)]
-        area = np.outer(*(np.diff(edges) for edges in self._edges)).ravel()
+        self._row_edges, self._column_edges = (
+            np.arange(n + 1) * size // n for n, size in zip(self.grid, mean.shape, strict=True)
+        )
+        area = np.outer(np.diff(self._row_edges), np.diff(self._column_edges)).ravel()
         self._gain = np.tile(1 / scale, 2) / area[:, None]
         self._online = None
 
@@ -423,8 +425,8 @@ class ActionReSUEncoder:
         shifts = self._shifts([padded[start : start + n_frames] for start in starts])
         out = np.empty((n_frames, self.n_features), np.float32)
         resu_kernels.encode_dense_shifted(
-            frames.reshape(n_frames, height * width), self._taps, self._bias, shifts, width, *self._edges, self._gain,
-            lag_moments.BLOCK, out,
+            frames.reshape(n_frames, height * width), self._taps, self._bias, shifts, width, self._row_edges,
+            self._column_edges, self._gain, lag_moments.BLOCK, out,
         )  # fmt: skip
         return out
 
@@ -488,7 +490,8 @@ class ActionReSUEncoder:
         out = np.empty((len(frames), self.n_features), np.float32)
         resu_kernels.encode_step_shifted(
             state["history"], (newest - np.arange(self.memory)) % self.memory, self._taps, self._bias,
-            self._shifts([*current, *state["past"]]), frames.shape[2], *self._edges, self._gain, out,
+            self._shifts([*current, *state["past"]]), frames.shape[2], self._row_edges, self._column_edges,
+            self._gain, out,
         )  # fmt: skip
         return out
 

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy import linalg
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
 from lag_moments import LagMoments, as_series
 
@@ -37,14 +38,11 @@ __all__ = [
 class PastFutureMoments(Protocol):
     """What `canonical_directions` needs: second moments of a past and a future vector over n_windows samples."""
 
-    n_windows: int | float
+    @property
+    def n_windows(self) -> int | float: ...
 
-    @property
-    def C_pp(self) -> np.ndarray: ...  # noqa: N802
-    @property
-    def C_fp(self) -> np.ndarray: ...  # noqa: N802
-    @property
-    def C_ff(self) -> np.ndarray: ...  # noqa: N802
+    def matrices(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """C_pp (m, m), C_fp (h, m), C_ff (h, h), past newest first."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ def canonical_directions(moments: PastFutureMoments, n_units: int, ridge: float 
     Source   Qin et al. 2025 (arXiv 2512.23146): W = C_ff^-1/2 C_fp C_pp^-1/2 = U S V', Psi = V' C_pp^-1/2. The ridge
              is ours (the paper has none): relative, so that rescaled input gives the same correlations.
     """
-    c_pp, c_fp, c_ff = moments.C_pp, moments.C_fp, moments.C_ff
+    c_pp, c_fp, c_ff = moments.matrices()
     most = min(c_fp.shape)
     if not isinstance(n_units, (int, np.integer)) or not 1 <= n_units <= most:
         raise ValueError(f"n_units must be an integer from 1 to min(memory, horizon) = {most}, not {n_units!r}")
@@ -126,18 +124,26 @@ class ReSU(TransformerMixin, BaseEstimator):
 
     memory, horizon, n_units, ridge   as in `canonical_directions`
     center      subtract each series' own mean
+    flat        transform to (T, P * 2 n_units), as the next step of a scikit-learn Pipeline expects it
     Fitted:     filters_ (n_units, memory) newest tap first, correlations_ (n_units,), mean_ (P,) (zeros if not
                 centred), moments_ the LagMoments behind them, n_features_in_ = P
     """
 
     def __init__(
-        self, memory: int = 8, horizon: int = 4, n_units: int = 4, center: bool = True, ridge: float = 1e-6
+        self,
+        memory: int = 8,
+        horizon: int = 4,
+        n_units: int = 4,
+        center: bool = True,
+        ridge: float = 1e-6,
+        flat: bool = False,
     ) -> None:
         self.memory = memory
         self.horizon = horizon
         self.n_units = n_units
         self.center = center
         self.ridge = ridge
+        self.flat = flat
 
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: N803
         """Fit on one episode X (T, P), uint8 or float; y is ignored.
@@ -157,12 +163,11 @@ class ReSU(TransformerMixin, BaseEstimator):
         return self._refit(moments, X, new_episode, partial=True)
 
     def _refit(self, moments: LagMoments, x: Any, new_episode: bool, partial: bool = False) -> Self:
-        x = as_series(x)
+        x = as_series(validate_data(self, x, reset=not partial or not hasattr(self, "n_features_in_")))
         if not partial and len(x) < moments.n_lags:
-            raise ValueError(f"{len(x)} steps are fewer than memory + horizon = {moments.n_lags}")
+            raise ValueError(f"n_samples = {len(x)} steps are fewer than memory + horizon = {moments.n_lags}")
         moments.center = self.center
         self.moments_ = moments.update(x, new_episode)
-        self.n_features_in_ = moments.n_series
         if partial and moments.n_windows < moments.n_lags:
             return self
         directions = canonical_directions(moments, self.n_units, self.ridge)
@@ -173,15 +178,19 @@ class ReSU(TransformerMixin, BaseEstimator):
     def transform(self, X: Any) -> np.ndarray:  # noqa: N803
         """Rectified responses (T, P, 2 n_units) float64, ON first; before step m - 1 the first step is repeated.
 
+        With `flat` the last two axes are one. Rows are steps of one episode: their order matters.
         Raises   ValueError if not fitted, or if X has another number of series.
         """
-        if not hasattr(self, "filters_"):
-            raise ValueError("this ReSU is not fitted: call fit, or partial_fit with enough steps")
-        x = as_series(X)
-        if x.shape[1] != self.n_features_in_:
-            raise ValueError(f"X has {x.shape[1]} series, but this ReSU was fitted on {self.n_features_in_}")
-        if len(x) == 0:
-            return np.zeros((0, x.shape[1], 2 * self.n_units))
+        check_is_fitted(self, "filters_", msg="this %(name)s is not fitted: call fit, or partial_fit with enough steps")
+        x = as_series(validate_data(self, X, reset=False))
         centred = x - self.mean_
         padded = np.concatenate([np.repeat(centred[:1], self.memory - 1, axis=0), centred])
-        return rectify(sliding_window_view(padded, self.memory, axis=0) @ self.filters_[:, ::-1].T)
+        z = rectify(sliding_window_view(padded, self.memory, axis=0) @ self.filters_[:, ::-1].T)
+        return z.reshape(len(z), -1) if self.flat else z
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """(P * 2 n_units,) names of the columns of a flat transform: <series>_on<unit>, then <series>_off<unit>."""
+        check_is_fitted(self, "filters_")
+        series = _check_feature_names_in(self, input_features)
+        halves = [f"{half}{unit}" for half in ("on", "off") for unit in range(self.n_units)]
+        return np.array([f"{name}_{half}" for name in series for half in halves], dtype=object)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -26,14 +26,14 @@ class StreamingReSU:
     Attributes: moments (LagMoments), frame_shape (H, W) or None before the first chunk, n_chunks.
     """
 
-    def __init__(self, alpha: float = 1.0, **options: object) -> None:
+    def __init__(self, alpha: float = 1.0, **options: Any) -> None:
         if not 0 < alpha <= 1:
             raise ValueError(f"alpha must lie in (0, 1], not {alpha!r}")
         if options.get("n_layers", 1) != 1:
             raise ValueError("streaming covers the first layer: n_layers must be 1")
         self.alpha = float(alpha)
         self._options = options
-        template = resu_conv.ReSUEncoder(**options)  # type: ignore[arg-type]  # checks the options
+        template = resu_conv.ReSUEncoder(**options)  # checks the options
         self.moments = lag_moments.LagMoments(template.memory, template.horizon, template.center)
         self.frame_shape: tuple[int, int] | None = None
         self.n_chunks = 0
@@ -52,7 +52,7 @@ class StreamingReSU:
         stream.frame_shape = (height, width)
         return stream
 
-    def update(self, frames: np.ndarray, new_episode: bool = False, starts: Sequence[int] = ()) -> Self:
+    def update(self, frames: np.ndarray, new_episode: bool = False, starts: Sequence[int] | np.ndarray = ()) -> Self:
         """Take in one chunk (T, H, W) uint8 of any length, continuing the last episode unless `new_episode`.
 
         starts   indices in the chunk at which further episodes begin; its parts count as one chunk of the clock
@@ -81,5 +81,5 @@ class StreamingReSU:
         """
         if self.frame_shape is None:
             raise ValueError("no frames yet: call update first")
-        encoder = resu_conv.ReSUEncoder(**self._options)  # type: ignore[arg-type]
+        encoder = resu_conv.ReSUEncoder(**self._options)
         return encoder.fit_moments(self.moments.copy(), self.frame_shape)

@@ -10,7 +10,7 @@ import atexit
 import functools
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -49,6 +49,30 @@ class RandomPolicy:
     def act(self, frame: np.ndarray, ram: np.ndarray) -> int:
         """A uniform draw."""
         return int(self._rng.integers(self._n))
+
+
+class Exploring:
+    """A policy of whose actions a share is replaced by uniform draws.
+
+    epsilon   the share, 0 to 1     names   the actions that are drawn from; by default all of the game
+    """
+
+    def __init__(self, policy: Policy, epsilon: float, names: tuple[str, ...] = ()) -> None:
+        if not 0 <= epsilon <= 1:
+            raise ValueError(f"epsilon must lie in 0 .. 1, not {epsilon}")
+        self.policy, self.epsilon, self.names = policy, epsilon, names
+
+    def start(self, rng: np.random.Generator, action_names: tuple[str, ...]) -> None:
+        """Keep the game's generator."""
+        self._rng, self._drawn = rng, [action_names.index(name) for name in self.names or action_names]
+        self.policy.start(rng, action_names)
+
+    def act(self, frame: np.ndarray, ram: np.ndarray) -> int:
+        """A draw, or what the policy does; the policy sees every frame."""
+        action = self.policy.act(frame, ram)
+        if self._rng.random() < self.epsilon:
+            action = self._drawn[int(self._rng.integers(len(self._drawn)))]
+        return action
 
 
 class Game(NamedTuple):
@@ -211,7 +235,8 @@ def record_game(
     frame = _begin(env, policy, rng)
     if teacher is not None:
         teacher.start(rng, env.action_names)
-    frames, rams, actions, targets, rewards, pictures = [], [], [], [], [], []
+    frames: list[np.ndarray] = []
+    rams, actions, targets, rewards, pictures = [], [], [], [], []
     over = False
     while not over and len(frames) < most:
         ram = env.ram()
@@ -235,7 +260,7 @@ def record_game(
     )
 
 
-def _in_order(tasks: Iterator[Any]) -> Iterator[Any]:
+def _in_order(tasks: Iterator[Any]) -> Generator[Any, None, None]:
     """Run joblib tasks on all cores, one thread each, and yield their results in order as they come."""
     with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
         yield from joblib.Parallel(n_jobs=stage_io.n_cores(), return_as="generator", pre_dispatch="n_jobs")(tasks)
@@ -275,7 +300,7 @@ def collect(
     tasks = (joblib.delayed(record_game)(policy, rng, options, teacher, n_frames) for rng in game_rngs(seed))
     parts: dict[str, np.ndarray] = {}
     starts, filled = [], 0
-    shown = stage_io.progress([], description, n_frames, "frame")
+    shown: Iterable[Any] = stage_io.progress([], description, n_frames, "frame")
     assert isinstance(shown, tqdm)
     results = _in_order(tasks)
     for recording in results:

@@ -8,9 +8,11 @@ They use this step and the one before, nothing later.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 import controls
 import probes
@@ -50,7 +52,7 @@ ALIEN_HEIGHT = 10  # [pixels]
 SCREEN_HEIGHT = 210  # [pixels]
 
 
-def observed_rows(top: np.ndarray, bottom: np.ndarray, n_rows: int = 84) -> np.ndarray:
+def observed_rows(top: ArrayLike, bottom: ArrayLike, n_rows: int = 84) -> np.ndarray:
     """Which rows of an observation show any of the screen's rows top .. bottom - 1.
 
     top, bottom  (T,) in screen pixels; +inf and -inf for nothing      Returns  (T, n_rows) bool
@@ -67,7 +69,7 @@ def formation_rows(buffer: Buffer) -> np.ndarray:
     A step ago as well, because the older of the two screens in an observation may show the formation before it
     descended, and because an alien that was just hit is still drawn.
     """
-    aliens = space_invaders_labels.aliens_from_ram(buffer.ram).any(axis=2)
+    aliens = np.asarray(space_invaders_labels.aliens_from_ram(buffer.ram).any(axis=2))
     upper = space_invaders_labels.from_ram(buffer.ram).formation_y
     stride, last = space_invaders_labels.ALIEN_STRIDE_Y, aliens.shape[1] - 1
     some = aliens.any(axis=1)
@@ -231,7 +233,7 @@ def collect_cells(run: Run) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
     for group in GROUPS:
         for seed in range(c.first_seed, c.first_seed + c.seeds):
             cell = run.cell(
-                lambda group=group, seed=seed: measure(run, group, seed),
+                partial(measure, run, group, seed),
                 group=group,
                 seed=seed,
                 n_frames=c.n_frames,

@@ -13,10 +13,12 @@ import hashlib
 import importlib.metadata
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -45,6 +47,33 @@ def parse_config(config: type[C], argv: Sequence[str] | None, smoke: dict[str, A
         small = {name: value for name, value in smoke.items() if getattr(chosen, name) == getattr(default, name)}
         chosen = dataclasses.replace(chosen, **small)  # type: ignore[type-var]
     return chosen
+
+
+def seconds(compute: Callable[[], object], repeats: int = 1) -> float:
+    """Median wall-clock time of compute()."""
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        compute()
+        times.append(time.perf_counter() - started)
+    return float(np.median(times))
+
+
+def command_line(script: str, config: Any) -> str:
+    """The command of a run: its script and the options that are not the default ones (a smoke run: `--smoke` alone)."""
+    words = ["python", f"src/{script}"]
+    if getattr(config, "smoke", False):
+        return " ".join([*words, "--smoke"])
+    for field in dataclasses.fields(config) if dataclasses.is_dataclass(config) else ():
+        value, option = getattr(config, field.name), f"--{field.name.replace('_', '-')}"
+        if value == field.default:
+            continue
+        if isinstance(value, bool):
+            words.append(option if value else f"--no-{option[2:]}")
+        else:
+            items = value if isinstance(value, (list, tuple)) else [value]
+            words += [option, *(shlex.quote(str(item)) for item in items)]
+    return " ".join(words)
 
 
 def require_positive(config: Any, *names: str) -> None:
@@ -124,7 +153,7 @@ def markdown_table(rows: Sequence[dict[str, Any]]) -> str:
         return "(no rows)"
 
     def text(value: Any) -> str:
-        return f"{value:.3g}" if isinstance(value, float) else str(value)
+        return f"{value:.3g}" if isinstance(value, float) else str(value).replace("|", "\\|")
 
     header = list(rows[0])
     cells = [header, *([text(row.get(name, "missing")) for name in header] for row in rows)]
@@ -145,6 +174,8 @@ class Run:
         self.data = ROOT / "data" / "smoke" if self.smoke else ROOT / "data"
         self.media = self.results / "media" if self.smoke else ROOT / "media"
         self.timings: dict[str, float] = {}  # wall-clock seconds of each named step, in order
+        self._cells: list[dict[str, Any]] = []  # documents of the cells that this run showed
+        self._computing = 0.0  # seconds spent on cells in this run
         self._started = time.perf_counter()
         self._lines: list[str] = []
         self.log(f"{self.stage} {plain(config)}")
@@ -162,7 +193,7 @@ class Run:
         sys.stdout.flush()
         self.results.mkdir(parents=True, exist_ok=True)
         text = "\n".join(self._lines) + "\n"
-        array_files.write_atomically(self.path(".log"), lambda file: file.write(text.encode()) and None)
+        array_files.write_atomically(self.path(".log"), lambda file: file.write(text.encode()))
 
     def timed(self, name: str, compute: Callable[[], T]) -> T:
         """compute(), its wall-clock time added to `timings[name]`."""
@@ -182,7 +213,9 @@ class Run:
         safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in label)[:90]
         path = self.results / "cells" / (shelf or self.stage) / f"{safe}-{digest}.json"
         if path.is_file():
-            return array_files.read_json(path, f"delete {path.name} and run python src/{self._script}")["result"]
+            document = array_files.read_json(path, f"delete {path.name} and run python src/{self._script}")
+            self._cells.append(document)
+            return document["result"]
         started = time.perf_counter()
         result = plain(compute())
         document = {
@@ -193,7 +226,20 @@ class Run:
             "provenance": provenance(),
         }
         array_files.write_json(path, document)
+        self._cells.append(document)
+        self._computing += document["seconds"]
         return result
+
+    def _cost(self) -> dict[str, Any]:
+        """Of all cells that this run showed, whenever they were computed: seconds and commits; and of the rest."""
+        commits = sorted({cell["provenance"]["commit"][:10] for cell in self._cells})
+        return {
+            "cells": len(self._cells),
+            "seconds_of_cells": round(sum(cell["seconds"] for cell in self._cells), 1),
+            "seconds_beside": round(time.perf_counter() - self._started - self._computing, 1),
+            "commits": commits,
+            "uncommitted_cells": sum(cell["provenance"]["uncommitted"] for cell in self._cells),
+        }
 
     def finish(
         self,
@@ -217,16 +263,16 @@ class Run:
             "verdicts": plain(verdicts),
             "notes": list(notes),
             "timings": {name: round(seconds, 2) for name, seconds in self.timings.items()},
+            "command": command_line(self._script, self.config),
             "seconds": round(time.perf_counter() - self._started, 1),
+            "cost": self._cost(),
             "provenance": provenance(),
         }
         if arrays:
             array_files.write_npz(self.path(".npz"), compress=True, **arrays)
         for suffix, drawn in (figure if isinstance(figure, dict) else {"": figure}).items():
             if drawn is not None:
-                array_files.write_atomically(
-                    self.path(f"{suffix}.png"), lambda file, drawn=drawn: drawn.savefig(file, format="png", dpi=120)
-                )
+                array_files.write_atomically(self.path(f"{suffix}.png"), partial(drawn.savefig, format="png", dpi=120))
         array_files.write_json(self.path(".json"), document)
         self.log("\n" + markdown_table(rows))
         if verdicts:

@@ -87,6 +87,6 @@ def verdict_not_worse(difference: Estimate, margin: float) -> str:
     return REFUTED if difference.high < -margin else UNDECIDED
 
 
-def mean_over_games(scores: Sequence[Sequence[float]]) -> np.ndarray:
+def mean_over_games(scores: Sequence[Sequence[float] | np.ndarray] | np.ndarray) -> np.ndarray:
     """(n seeds,) means over the games of each seed: what enters an interval over seeds."""
     return np.array([np.mean(games) for games in scores])

@@ -11,14 +11,14 @@ Run        python src/transfer_matrix.py                   (60 min on 2 cores; s
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 import adaptation
 import figures
 import stats_ci
-from adaptation import Protocol
+from adaptation import Arm, Protocol
 from demonstrations import TASKS
 from stage_io import Run, guard, parse_config, require_positive, start_run
 
@@ -73,7 +73,9 @@ def judged(claim: str, difference: stats_ci.Estimate) -> dict[str, str]:
 def matrix(run: Run, protocol: Protocol, rng: np.random.Generator) -> tuple[list, list, dict, dict]:
     """9b: rows, verdicts, what the figure shows, and arrays; scores, too, as a share of the way up to the expert."""
     c = run.config
-    rows, verdicts, panels, arrays = [], [], {}, {}
+    rows, verdicts, panels = [], [], {}
+    arrays: dict[str, Any] = {}
+    arms: tuple[tuple[Arm, int, float], ...] = (("frozen", 0, 1.0), ("streamed", c.n_frames, c.alpha))
     for target in c.games:
         who = {
             name: stats_ci.mean_over_games(
@@ -87,10 +89,10 @@ def matrix(run: Run, protocol: Protocol, rng: np.random.Generator) -> tuple[list
         home = stats_ci.mean_over_games([cell["scores"] for cell in native])
         for source in c.games:
             if source == target:
-                means = {"frozen": home, "streamed": home}
+                means: dict[Arm, np.ndarray] = {"frozen": home, "streamed": home}
             else:
                 means = {}
-                for arm, n_stream, alpha in (("frozen", 0, 1.0), ("streamed", c.n_frames, c.alpha)):
+                for arm, n_stream, alpha in arms:
                     cells = [
                         adaptation.cell(run, protocol, source, target, arm, seed, n_stream, alpha)
                         for seed in range(c.seeds)

@@ -11,12 +11,14 @@ SRC = Path(__file__).resolve().parent.parent / "src"
 # In running order: later ones read what earlier ones wrote. Two rows of houses, for two cores.
 PROBING = (
     "collect_pong_buffer",
+    "fit_encoder",
     "bc_pong",
     "bc_pong_eval",
     "record_gameplay",
     "demo_pong",
     "bench_core",
     "bench_layers",
+    "bench_scale",
     "probe_deadleaves",
     "probe_pong",
     "probe_pong_velocity",
@@ -38,6 +40,8 @@ PLAYING = (
     "record_asteroids",
     "bench_play",
     "ppo_pong",
+    "dqn_pong",
+    "dqn_pong_warmstart",
 )
 
 
@@ -49,9 +53,19 @@ def build(root: Path) -> Path:
 
 def run_stage(house: Path, stage: str, *options: str) -> subprocess.CompletedProcess:
     command = [sys.executable, str(house / "src" / f"{stage}.py"), *options]
-    # One thread for the linear algebra: beside another test on two cores more would wait for each other.
+    # One core each: beside another test on two cores more would wait for each other, and processes cost their start.
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=house, env=environment)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=300, cwd=house, env=environment, preexec_fn=keep_to_one_core
+    )
+
+
+def keep_to_one_core() -> None:
+    """Each of pytest's workers has a core of its own, where the system can say so."""
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+        os.sched_setaffinity(0, {cores[worker % len(cores)]})
 
 
 def written(house: Path) -> dict[Path, int]:

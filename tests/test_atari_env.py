@@ -62,6 +62,15 @@ def test_gymnasium_accepts_it():
     check_env(AtariEnv("pong"), skip_render_check=True)
 
 
+def test_a_numpy_seed_is_a_seed():
+    env = AtariVectorEnv("breakout", 3)
+    begun = []
+    for seed in (5, np.int64(5), 50):
+        env.reset(seed=seed)
+        begun.append(np.stack([game.ram() for game in env.envs]))
+    assert np.array_equal(begun[0], begun[1]) and not np.array_equal(begun[0], begun[2])
+
+
 def test_a_game_is_truncated_at_the_step_limit():
     env = AtariEnv("pong", max_steps=5)
     env.reset(seed=0)

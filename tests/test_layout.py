@@ -11,13 +11,15 @@ import pytest
 SRC = Path(__file__).resolve().parent.parent / "src"
 ROOT = SRC.parent
 FLOORS = [
-    {"array_files", "stats_ci", "resu_kernels", "head_kernels", "filter_shapes"},
-    {"stage_io", "lag_moments", "patch_kernels"},
+    {"array_files", "stats_ci", "resu_kernels", "head_kernels", "torch_kernels", "filter_shapes"},
+    {"stage_io", "lag_moments", "patch_kernels", "original_claims", "power", "record"},
     {"resu_core", "dead_leaves", "patch_moments"},
     {"patch_layers"},
     {"resu_conv", "atari_env", "heads", "figures"},
     {
         "resu_streaming",
+        "resu_torch",
+        "sharding",
         "resu_conv_action",
         "pong_labels",
         "breakout_labels",
@@ -41,11 +43,12 @@ FLOORS = [
         "si_probes",
     },
     {"universality", "imitation", "demonstrations"},
-    {"adaptation", "evaluation", "reinforcement"},
+    {"adaptation", "evaluation", "reinforcement", "peers"},
+    {"ppo", "dqn", "learning_runs"},
 ]
 FLOOR_OF = {name: i for i, names in enumerate(FLOORS) for name in names}
 STAGE = re.compile(
-    r"(collect|eval|probe|bc|dqn|ppo|depth|transfer|record|bench|report|demo|fit)_\w+$|asteroids_enduro_stress$"
+    r"(collect|eval|probe|bc|dqn|ppo|depth|transfer|record|bench|report|demo|fit)_\w+$|asteroids_enduro_stress$|reproduce$"
 )
 ONLY_HOME = {
     "matplotlib": {"figures"},

@@ -6,14 +6,22 @@ import numpy as np
 import pytest
 import torch
 
-import cloning
+import convnet
+import dqn
+import learning_runs
+import ppo
 import reinforcement
+from cloning import Clone
 from heads import DenseHead, Scaling
-from reinforcement import Recipe
-from resu_conv import ReSUEncoder
-from rollouts import RandomPolicy, collect
+from reinforcement import OnFeatures, OnFrames
+from rollouts import Buffer, Exploring, RandomPolicy, collect
 
-RECIPE = Recipe(steps=300, segment=100, n_envs=2, n_steps=25, batch=25, epochs=2, hidden=8)
+PPO = ppo.Recipe(steps=300, segment=100, n_envs=2, n_steps=25, batch=25, epochs=2)
+DQN = dqn.Recipe(
+    steps=300, segment=100, n_envs=2, replay=150, batch=16, every=2, watch=40, target_every=20, explore=200
+)
+RARELY = dqn.Recipe(**{**vars(DQN), "steps": 200, "every": 20})
+RECIPES = {"ppo": (ppo, PPO), "dqn": (dqn, DQN), "dqn, rarely": (dqn, RARELY)}
 
 
 class KilledError(Exception):
@@ -21,18 +29,22 @@ class KilledError(Exception):
 
 
 @pytest.fixture(scope="module")
-def code():
-    buffer = collect(RandomPolicy(), 400, 60_000, "breakout", press_fire=True)
-    encoder = ReSUEncoder(memory=4, grid=(6, 4)).fit(buffer.episode_frames())
-    return encoder, Scaling.fit(cloning.encode_buffer(encoder, buffer))
+def buffer():
+    return collect(RandomPolicy(), 400, 60_000, "breakout", press_fire=True)
 
 
-def maker(code, seed=3, recipe=RECIPE, start=None):
-    encoder, scaling = code
+@pytest.fixture(scope="module")
+def views(buffer):
+    features = OnFeatures.fit(buffer, memory=4, grid=(6, 4))
+    return {"features": OnFeatures(features.code, features.scaling, (8, 8)), "frames": OnFrames.fit(buffer)}
+
+
+def maker(view, kind="ppo", seed=3, **more):
+    algorithm, recipe = RECIPES[kind]
 
     def make():
-        env = reinforcement.environments("breakout", encoder, recipe, press_fire=True, max_steps=40)
-        return reinforcement.new_learner(env, recipe, scaling, seed, start)
+        env = reinforcement.environments("breakout", view, recipe.n_envs, press_fire=True, max_steps=40)
+        return algorithm.new_learner(env, recipe, view, seed, **more)
 
     return make
 
@@ -41,61 +53,225 @@ def weights(learner):
     return torch.cat([p.detach().ravel() for p in learner.policy.parameters()])
 
 
-def test_a_killed_run_goes_on_with_the_same_weights_and_games(code, tmp_path):
-    whole, episodes, seconds = reinforcement.train(maker(code), RECIPE, 3, tmp_path / "whole.pt", "whole")
-    assert whole.num_timesteps == 300 and len(episodes) >= 6 and seconds > 0
+@pytest.mark.parametrize(("kind", "look"), [("ppo", "features"), ("dqn", "features"), ("dqn, rarely", "frames")])
+def test_a_killed_run_goes_on_with_the_same_weights_and_games(views, tmp_path, monkeypatch, kind, look):
+    make = maker(views[look], kind)
+    whole, episodes, seconds = reinforcement.train(make, 100, 3, tmp_path / "whole.pt", "whole")
+    segments = RECIPES[kind][1].steps // 100
+    assert whole.num_timesteps == 100 * segments and len(episodes) >= 2 * segments
+    assert len(seconds) == segments and min(np.diff(seconds)) > 0
+    save = reinforcement.save
 
-    def kill(learner, segment):
+    def save_and_die(*words):
+        save(*words)
         raise KilledError
 
-    for _ in range(2):  # after the first segment, and again after the second
+    monkeypatch.setattr(reinforcement, "save", save_and_die)
+    for _ in range(segments - 1):  # after the first segment, and again after the second
         with pytest.raises(KilledError):
-            reinforcement.train(maker(code), RECIPE, 3, tmp_path / "cut.pt", "cut", kill)
-    cut, again, _ = reinforcement.train(maker(code), RECIPE, 3, tmp_path / "cut.pt", "cut")
+            reinforcement.train(make, 100, 3, tmp_path / "cut.pt", "cut")
+    monkeypatch.setattr(reinforcement, "save", save)
+    cut, again, _ = reinforcement.train(make, 100, 3, tmp_path / "cut.pt", "cut")
     assert torch.equal(weights(cut), weights(whole)) and again == episodes
-    other, _, _ = reinforcement.train(maker(code, 4), RECIPE, 4, tmp_path / "other.pt", "other")
-    assert not torch.equal(weights(other), weights(whole))
+    assert not list(tmp_path.glob("*_replay.npz"))  # a finished run needs none
+    if look == "features":
+        other, _, _ = reinforcement.train(maker(views[look], kind, 4), 100, 4, tmp_path / "other.pt", "other")
+        assert not torch.equal(weights(other), weights(whole))
+    read, _, _ = reinforcement.train(make, 100, 3, tmp_path / "cut.pt", "cut")
+    assert torch.equal(weights(read), weights(whole))
 
 
-def test_learning_changes_the_policy_and_the_rate_falls_over_the_whole_run(code, tmp_path):
+def test_learning_changes_the_policy_and_the_rate_falls_over_the_whole_run(views, tmp_path):
     rates = []
     learner, _, _ = reinforcement.train(
-        maker(code), RECIPE, 3, tmp_path / "a.pt", "a",
+        maker(views["features"]), 100, 3, tmp_path / "a.pt", "a",
         lambda learner, segment: rates.append(learner.policy.optimizer.param_groups[0]["lr"]),
     )  # fmt: skip
-    assert np.allclose(rates, [RECIPE.learning_rate * (1 - k / 3) for k in (1, 2, 3)])
-    assert not torch.equal(weights(learner), weights(maker(code)()))
+    assert np.allclose(rates, [PPO.learning_rate * (1 - k / 3) for k in (1, 2, 3)])
+    assert not torch.equal(weights(learner), weights(maker(views["features"])()))
 
 
-def test_a_policy_begins_as_the_head_that_it_is_given_and_comes_back_as_one(code):
-    encoder, scaling = code
+def random_head(view, n_actions=4):
     rng = np.random.default_rng(0)
-    sizes = (encoder.n_features, 8, 8, 4)
-    head = DenseHead(
+    sizes = (view.code.n_features, *view.hidden, n_actions)
+    return DenseHead(
         [rng.normal(0, 0.3, (b, a)).astype(np.float32) for a, b in itertools.pairwise(sizes)],
         [rng.normal(0, 0.3, b).astype(np.float32) for b in sizes[1:]],
     )
-    learner = maker(code, start=head)()
-    x = np.abs(rng.normal(0, 1, (20, encoder.n_features))).astype(np.float32)
+
+
+def test_a_policy_begins_as_the_head_that_it_is_given_and_comes_back_as_one(views):
+    view = views["features"]
+    head = random_head(view)
+    rng = np.random.default_rng(1)
+    x = np.abs(rng.normal(0, 1, (20, view.code.n_features))).astype(np.float32)
+    learner = maker(view, start=head)()
     with torch.no_grad():
         logits = learner.policy.get_distribution(torch.from_numpy(x)).distribution.logits.numpy()
     wanted = head.logits(x)
     wanted = wanted - np.log(np.exp(wanted).sum(axis=1, keepdims=True))
     np.testing.assert_allclose(logits, wanted, atol=2e-3)
-    np.testing.assert_allclose(reinforcement.policy_head(learner, scaling).logits(x), head.logits(x), atol=2e-3)
-    narrow = DenseHead([w[:, :5] if i else w[:5] for i, w in enumerate(head.weights)], head.biases)
+    np.testing.assert_allclose(ppo.policy(learner, view, ("A",) * 4).head.logits(x), head.logits(x), atol=2e-3)
+    values = maker(view, "dqn", start=head)()
+    with torch.no_grad():
+        for network in (values.q_net, values.q_net_target):
+            np.testing.assert_allclose(network(torch.from_numpy(x)).numpy(), head.logits(x), atol=2e-3)
+    np.testing.assert_allclose(dqn.policy(values, view, ("A",) * 4).head.logits(x), head.logits(x), atol=2e-3)
     with pytest.raises(ValueError, match="layers"):
-        maker(code, start=narrow)()
+        maker(view, start=random_head(view, 3))()
+    with pytest.raises(ValueError, match="only a learner on features"):
+        maker(views["frames"], start=head)()
 
 
-def test_damaged_and_foreign_checkpoints_are_refused(code, tmp_path):
+def test_a_network_on_frames_plays_as_it_learned(views, buffer):
+    """The policy that plays full games and the learner agree on every stack of frames."""
+    view = views["frames"]
+    stacks = view.code.encode(buffer.frames[:30])
+    stack = convnet.stacker(buffer)(np.arange(30))
+    for kind, (algorithm, _) in RECIPES.items():
+        learner = maker(view, kind)()
+        learner.policy.set_training_mode(False)
+        names = ("NOOP", "FIRE", "RIGHT", "LEFT")
+        net = algorithm.policy(learner, view, names)
+        net.start(np.random.default_rng(0), names)
+        with torch.no_grad():
+            seen = torch.from_numpy(stacks).float()
+            mine = (
+                learner.q_net(seen) if "dqn" in kind else learner.policy.get_distribution(seen).distribution.logits
+            ).log_softmax(dim=1)
+            np.testing.assert_allclose(net._model(stack).log_softmax(dim=1).numpy(), mine.numpy(), atol=1e-4)
+
+
+def test_the_critic_learns_first(views, tmp_path):
+    recipe = ppo.Recipe(**{**vars(PPO), "critic_first": 100})
+    view = views["features"]
+
+    def make():
+        env = reinforcement.environments("breakout", view, 2, press_fire=True, max_steps=40)
+        return ppo.new_learner(env, recipe, view, 3)
+
+    at: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def note(learner, segment):
+        value = learner.policy.mlp_extractor.value_net[0].weight.detach().clone()
+        at.append((ppo.layers(learner)[0].weight.detach().clone(), value))
+
+    reinforcement.train(make, 100, 3, tmp_path / "a.pt", "a", note)
+    first = make()
+    assert torch.equal(at[0][0], ppo.layers(first)[0].weight)
+    assert not torch.equal(at[0][1], first.policy.mlp_extractor.value_net[0].weight)
+    assert not torch.equal(at[1][0], at[0][0])
+
+
+def test_the_leash_holds_the_values_to_the_clones_actions_and_lets_go(views, tmp_path):
+    """With it the softmax of the values stays nearer to the clone's; after leash_steps it is plain DQN."""
+    view = views["features"]
+    head = random_head(view)
+    x = torch.from_numpy(np.abs(np.random.default_rng(1).normal(0, 1, (200, view.code.n_features))).astype(np.float32))
+    away = {}
+    for leash, fades in ((0.0, 1_000), (20.0, 1_000), (20.0, 1)):
+        recipe = dqn.Recipe(**{**vars(DQN), "leash": leash, "leash_steps": fades, "learning_rate": 1e-3})
+
+        def make(recipe=recipe):
+            env = reinforcement.environments("breakout", view, 2, press_fire=True, max_steps=40)
+            return dqn.new_learner(env, recipe, view, 3, start=head, teacher=head)
+
+        learner, _, _ = reinforcement.train(make, 100, 3, tmp_path / f"{leash}_{fades}.pt", "a")
+        with torch.no_grad():
+            own = (learner.q_net(x) / recipe.temperature).log_softmax(dim=1)
+            taught = torch.from_numpy(head.logits(x.numpy())).log_softmax(dim=1)
+            away[leash, fades] = float((taught.exp() * (taught - own)).sum(dim=1).mean())
+    assert away[20.0, 1_000] < 0.75 * away[0.0, 1_000]
+    assert away[20.0, 1] == away[0.0, 1_000]
+
+
+def test_a_start_from_a_clone_watches_the_clone_and_one_from_nothing_plays_at_random(views):
+    view = views["features"]
+    learner = maker(view, "dqn", start=random_head(view))()
+    learner.exploration_rate = 0.0
+    learner._last_obs = np.abs(np.random.default_rng(0).normal(0, 1, (2, view.code.n_features))).astype(np.float32)
+    wanted, _ = learner.policy.predict(learner._last_obs, deterministic=True)
+    assert all((learner._sample_action(10**6, None, 2)[0] == wanted).all() for _ in range(20))
+    plain = maker(view, "dqn")()
+    plain._last_obs = learner._last_obs
+    drawn = np.concatenate([plain._sample_action(10**6, None, 2)[0] for _ in range(20)])
+    assert len(np.unique(drawn)) == 4
+
+
+def test_returns_to_go_by_hand():
+    found = dqn.returns_to_go(np.array([0.0, 5, 0, 0, -2, 0]), np.array([0, 3]), 0.5)
+    assert found.tolist() == [0.5, 1.0, 0.0, -0.5, -1.0, 0.0]
+
+
+def test_calibrated_values_are_returns_and_keep_the_clones_choices(views):
+    """Planted: a reward follows where feature 0 is large, whatever is done."""
+    rng = np.random.default_rng(0)
+
+    class Planted:
+        n_features = views["features"].code.n_features
+
+        def encode(self, frames):
+            return np.repeat(frames[:, :1, 0].astype(np.float32) / 500, self.n_features, axis=1)
+
+    n = 1500
+    frames = rng.integers(0, 256, (n, 2, 2), np.uint8)
+    rewards = (frames[:, 0, 0] > 128).astype(np.float32)
+    features = Planted().encode(frames)
+    view = OnFeatures(Planted(), Scaling.fit(features), (64, 64))
+    names = ("NOOP", "FIRE", "RIGHT", "LEFT")
+    sure = random_head(view)
+    sure.weights[-1] *= 3
+    clone = Clone(Planted(), sure, names)
+    actions = np.where(rng.random(n) < 0.02, rng.integers(0, 4, n), clone.head.predict(features)).astype(np.uint8)
+    ends = np.arange(n)  # every step is a game: the return is the reward
+    played = Buffer(frames, np.zeros((n, 128), np.uint8), actions, actions, rewards, ends)
+    head = dqn.calibrated_head(view, clone, played, names, 0, gamma=0.9, temperature=0.02, cut=10, epochs=100)
+    values, logits = head.logits(features), clone.head.logits(features)
+    assert np.corrcoef(values.max(axis=1), rewards)[0, 1] > 0.85 and abs(values.max(axis=1).mean() - 0.5) < 0.1
+    assert (values.argmax(axis=1) == logits.argmax(axis=1)).mean() > 0.75
+
+
+def test_damaged_and_foreign_checkpoints_are_refused(views, tmp_path):
     path = tmp_path / "x.pt"
-    learner = maker(code)()
-    reinforcement.save(learner, path, 1, [], 0.0)
-    reinforcement.load(learner, path)
+    for kind in RECIPES:
+        learner = maker(views["features"], kind)()
+        reinforcement.save(learner, path, 1, [], [1.0])
+        reinforcement.load(learner, path)
+    replay = tmp_path / "x_1_replay.npz"
+    replay.write_bytes(replay.read_bytes()[:50])
+    with pytest.raises(ValueError, match="delete it"):
+        reinforcement.load(learner, path)
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(ValueError, match="delete it"):
         reinforcement.load(learner, path)
     torch.save({"kind": "something else"}, path)
     with pytest.raises(ValueError, match="delete it"):
         reinforcement.load(learner, path)
+
+
+def test_exploring_replaces_the_given_share_of_actions():
+    class Always:
+        def start(self, rng, action_names):
+            pass
+
+        def act(self, frame, ram):
+            return 3
+
+    for epsilon in (0.0, 0.3, 1.0):
+        policy = Exploring(Always(), epsilon, ("B", "C"))
+        policy.start(np.random.default_rng(0), ("A", "B", "C", "D"))
+        acts = np.array([policy.act(None, None) for _ in range(4000)])
+        assert abs((acts != 3).mean() - epsilon) < 0.03 and set(acts) <= {1, 2, 3}
+    with pytest.raises(ValueError, match="epsilon must lie"):
+        Exploring(Always(), 1.5)
+
+
+def test_curves_dips_and_axes():
+    episodes = [(10, 1.0, 5), (20, 3.0, 5), (99, -1.0, 5)]
+    assert reinforcement.curve(episodes, 100, 4) == [2.0, None, None, -1.0]
+    curves = np.array([[2, np.nan, np.nan, -1, 0, np.nan], [4.0, 2, 1, 1, 9, 9]])
+    assert learning_runs.lowest(curves, 3).tolist() == [-1.0, 1.0]
+    with pytest.raises(ValueError, match="no training game"):
+        learning_runs.lowest(np.full((1, 6), np.nan), 3)
+    wide = learning_runs.stretched(np.array([[1.0, 2, 3, 4]]), 50, 100)
+    assert wide[0, :2].tolist() == [2.0, 4.0] and np.isnan(wide[0, 2:]).all()

@@ -278,7 +278,7 @@ def test_other_bad_input_is_refused_in_one_clear_sentence():
         ReSU(ridge=-1).fit(x)
     with pytest.raises(ValueError, match="not fitted"):
         ReSU().transform(x)
-    with pytest.raises(ValueError, match="5 series"):
+    with pytest.raises(ValueError, match="5 features"):
         ReSU().fit(x).transform(x[:, :5])
     with pytest.raises(OverflowError, match="64 bits"):
         moments = LagMoments(1, 1).update(x)

@@ -30,6 +30,7 @@ def test_every_stage_is_listed_here():
         "record_",
         "bench_",
         "demo_",
+        "fit_",
         "asteroids_enduro_",
     )
     assert {path.stem for path in SRC.glob("*.py") if path.stem.startswith(prefixes)} == {*PROBING, *PLAYING}

@@ -1,0 +1,129 @@
+"""Stage 7: DQN on Pong, on frozen ReSU features and on frames: 500,000 steps are too few for either.
+
+Claim      After 500,000 steps (2 M emulated frames) DQN stays below -15 on ReSU features and on frames alike (the
+           original's negative result), and on features it is above -15 after 2.5 M steps: the steps were the cause.
+Falsified  if an interval over seeds lies wholly on the other side of -15.
+Original   -19.7 after 500,000 steps, on both (one seed)
+Reads      data/pong_random_s*          Writes  results/dqn_pong.{npz,json,log,png}, data/learning/
+Run        python src/dqn_pong.py                    (90 min on 2 cores)
+           python src/dqn_pong.py --views features
+           python src/dqn_pong.py --smoke            (30 s, proves nothing)
+Resume     Stop it when you like: the same command goes on from the last checkpoint with the same curve.
+"""
+
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+
+import dqn
+import figures
+import learning_runs
+import stats_ci
+from dqn import Recipe
+from learning_runs import Setting
+from stage_io import Run, guard, parse_config, require_positive, start_run
+
+GAME, LEARNED = "pong", -15.0  # points; random play has about -20.4
+LABELS = {"features": "DQN on frozen ReSU features", "frames": "DQN on frames, DQN network"}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Options."""
+
+    views: tuple[Literal["features", "frames"], ...] = ("features", "frames")
+    seeds: int = 3  # replications: own frames, own fit, own learning, own games
+    n_frames: int = 60_000  # of random play, to fit the encoder on [agent steps]
+    steps: int = 500_000  # of learning, as the original's [agent steps]
+    more_steps: int = 2_500_000  # of learning on features, the same run [agent steps]
+    segment: int = 250_000  # between checkpoints [agent steps]
+    replay: int = 100_000  # transitions kept
+    watch: int = 20_000  # random steps before learning [agent steps]
+    memory: int = 4  # frames in the past of a filter, and number of filters
+    grid: tuple[int, int] = (18, 8)  # pooling cells (rows, columns)
+    games: int = 20  # evaluation games per seed
+    epsilon: float = 0.01  # share of random actions in them
+    max_steps: int = 27_000  # games are cut here [agent steps]
+    smoke: bool = False  # seconds, proves nothing
+
+
+SMOKE = {
+    "seeds": 2,
+    "n_frames": 1200,
+    "steps": 160,
+    "more_steps": 320,
+    "segment": 80,
+    "replay": 100,
+    "watch": 60,
+    "grid": (6, 4),
+    "games": 1,
+    "max_steps": 60,
+}
+
+
+def measure(run: Run, setting: Setting, recipe: Recipe, seed: int) -> dict[str, Any]:
+    """One seed: fit, learn, evaluate after --steps and at the end."""
+    return learning_runs.learn(run, setting, dqn, recipe, seed, evaluate_at=(run.config.steps,)).as_result()
+
+
+def main(argv: list[str] | None = None) -> None:
+    """All seeds of all views, then table, verdicts and learning curves."""
+    config = parse_config(Config, argv, SMOKE)
+    require_positive(config, "seeds", "n_frames", "steps", "segment", "replay", "watch", "games")
+    if config.more_steps < config.steps or config.steps % config.segment:
+        raise ValueError("--more-steps must be at least --steps, which must be a multiple of --segment")
+    run = start_run(__file__, config)
+    c = run.config
+    cells: dict[str, list[dict[str, Any]]] = {}
+    for view in c.views:
+        steps = c.more_steps if view == "features" else c.steps
+        recipe = Recipe(steps, c.segment, replay=c.replay, watch=c.watch)
+        setting = Setting(GAME, view, c.n_frames, c.memory, c.grid, c.games, c.epsilon, c.max_steps)
+        cells[view] = [
+            run.cell(partial(measure, run, setting, recipe, seed), seed=seed, **asdict(setting), recipe=asdict(recipe))
+            for seed in range(c.seeds)
+        ]
+    rng = np.random.default_rng(0)
+    rows, verdicts, curves = [], [], {}
+    arrays: dict[str, Any] = {}
+    for view, found in cells.items():
+        for steps in sorted({c.steps, c.more_steps} if view == "features" else {c.steps}):
+            scores = np.array([cell["scores"][str(steps)] for cell in found])
+            means = stats_ci.mean_over_games(scores)
+            estimate, above = stats_ci.estimate(means, rng), stats_ci.estimate(means - LEARNED, rng)
+            share = steps / (c.more_steps if view == "features" else c.steps)
+            minutes = np.mean([cell["minutes"][round(share * len(cell["minutes"])) - 1] for cell in found])
+            rows.append(
+                {
+                    "policy": f"{LABELS[view]}, {steps / 1e6:g} M steps",
+                    "original": "-19.7" if steps == c.steps else "",
+                    "score [95 % interval over seeds]": str(estimate),
+                    "worst and best game": f"{scores.min():.0f} .. {scores.max():.0f}",
+                    "minutes of learning": f"{minutes:.0f}",
+                    "seeds x games": f"{c.seeds} x {c.games}",
+                }
+            )
+            early = steps == c.steps
+            verdicts.append(
+                {
+                    "claim": f"{LABELS[view]}, {steps / 1e6:g} M steps: {'below' if early else 'above'} {LEARNED:g}",
+                    "estimate": str(estimate),
+                    "verdict": stats_ci.verdict_positive(stats_ci.estimate(LEARNED - means, rng) if early else above),
+                }
+            )
+            arrays[f"scores_{view}_{steps}"] = scores
+        drawn = learning_runs.curves(found)
+        if view == "frames":  # a shorter run, on the same axis
+            drawn = learning_runs.stretched(drawn, c.steps, c.more_steps)
+        curves[LABELS[view]] = arrays[f"curves_{view}"] = drawn
+    figure = figures.learning_curves(
+        curves, c.more_steps, {"original": -19.7},
+        f"Pong, DQN: return of training games, one line per seed, n = {c.seeds}",
+    )  # fmt: skip
+    run.finish(rows, verdicts, figure, **arrays)
+
+
+if __name__ == "__main__":
+    guard(main)

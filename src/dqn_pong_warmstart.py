@@ -1,0 +1,189 @@
+"""Stage 7: DQN that begins as a clone: the collapse, and which mend removes it.
+
+Claim      Begun with the clone's logits as values, DQN falls by more than 3 points below the clone within 200,000 steps
+           (the dip); each mend makes the dip smaller, and all three together keep it within 1 point.
+Falsified  per claim by an interval over seeds wholly on the other side.
+Original   a clone at -8 to -12 collapses to -21 within 50,000 steps
+Reads      data/pong_<expert>_s*, data/heads/      Writes  results/dqn_pong_warmstart.{npz,json,log,png}, data/learning/
+Run        python src/dqn_pong_warmstart.py                    (40 min on 2 cores)
+           python src/dqn_pong_warmstart.py --arms naive leash
+           python src/dqn_pong_warmstart.py --smoke            (30 s, proves nothing)
+
+Dip: mean return of the training games that ended in the worst tenth of the run, less the clone's score under the same
+share of random actions. Mends: "calibrated" fits the values to the clone's Monte-Carlo returns first, "watch" lets the
+clone play 50,000 steps before anything is learned, "leash" adds a divergence from the clone that fades.
+"""
+
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+import adaptation
+import cloning
+import dqn
+import figures
+import learning_runs
+import rollouts
+import stats_ci
+from adaptation import Protocol
+from atari_env import AtariEnv
+from cloning import Clone
+from dqn import Recipe
+from heads import DenseHead, Scaling
+from learning_runs import Setting
+from reinforcement import OnFeatures
+from rollouts import Exploring
+from stage_io import Run, guard, parse_config, require_positive, start_run
+
+GAME = "pong"
+CALIBRATION = 3  # purpose of the clone's games from which its values are fitted, beside rollouts.EVALUATION
+Arm = Literal["naive", "watch", "calibrated", "leash", "calibrated watch", "calibrated watch leash"]
+ARMS: tuple[Arm, ...] = get_args(Arm)
+PARTS = 10  # of a run, for the dip
+
+
+@dataclass(frozen=True)
+class Config:
+    """Options."""
+
+    arms: tuple[Arm, ...] = ARMS
+    seeds: int = 3  # replications: own demonstrations, own clone, own learning, own games
+    n_frames: int = 60_000  # demonstrations [agent steps]
+    steps: int = 200_000  # of learning, after what is watched [agent steps]
+    segment: int = 200_000  # between checkpoints, where the games begin anew [agent steps]
+    watch: int = 50_000  # steps of the clone before learning, in the arms that watch; 1,000 in the others [agent steps]
+    calibration: int = 50_000  # steps of the clone to which values are fitted [agent steps]
+    leash: float = 1.0  # weight of the divergence from the clone at the beginning
+    epsilon: float = 0.02  # share of random actions, always
+    games: int = 20  # evaluation games per seed
+    max_steps: int = 27_000  # games are cut here [agent steps]
+    smoke: bool = False  # seconds, proves nothing
+
+
+SMOKE = {
+    "arms": ("naive", "calibrated watch leash"),
+    "seeds": 2,
+    "n_frames": 1200,
+    "steps": 480,
+    "segment": 240,
+    "watch": 160,
+    "calibration": 600,
+    "games": 1,
+    "max_steps": 25,
+}
+
+
+def clone_and_view(run: Run, setting: Setting, seed: int) -> tuple[Clone, OnFeatures]:
+    """This seed's clone of the reactive expert, and the view through its code."""
+    c = run.config
+    protocol = Protocol(c.n_frames, epochs=1 if c.smoke else 6, max_steps=c.max_steps)
+    encoder = adaptation.fit(protocol, run.data, GAME, seed)
+    clone = adaptation.clone_of(protocol, run.data, encoder, GAME, seed).result
+    features = cloning.encode_buffer(encoder, protocol.demonstrations(run.data, GAME, seed))
+    return clone, OnFeatures(encoder, Scaling.fit(features))
+
+
+def calibrated(run: Run, setting: Setting, clone: Clone, view: OnFeatures, seed: int) -> DenseHead:
+    """The clone's action values, from games of its own."""
+    c = run.config
+    player = Exploring(clone, c.epsilon, setting.names)
+    played = rollouts.collect(
+        player, c.calibration, (seed, CALIBRATION), GAME, description="calibration", **setting.env
+    )
+    names = AtariEnv(GAME).action_names
+    recipe = Recipe()
+    return dqn.calibrated_head(
+        view, clone, played, names, seed, gamma=recipe.gamma, temperature=recipe.temperature,
+        cut=min(500, c.calibration // 3),
+    )  # fmt: skip
+
+
+def measure(run: Run, setting: Setting, recipe: Recipe, arm: Arm, seed: int) -> dict[str, Any]:
+    """One seed of one arm."""
+    clone, view = clone_and_view(run, setting, seed)
+    start = calibrated(run, setting, clone, view, seed) if "calibrated" in arm else clone.head
+    learned = learning_runs.learn(
+        run, setting, dqn, recipe, seed, view=view, name=arm, start=start, teacher=clone.head if recipe.leash else None
+    )
+    begun = setting.evaluate(Clone(view.code, start, setting.names), seed, f"{arm}, seed {seed}, start")
+    return {**learned.as_result(), "begun": begun}
+
+
+def before_learning(run: Run, setting: Setting, seed: int) -> list[float]:
+    """Scores of this seed's clone."""
+    return setting.evaluate(clone_and_view(run, setting, seed)[0], seed, f"clone, seed {seed}")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """All arms and seeds, then table, verdicts and learning curves."""
+    config = parse_config(Config, argv, SMOKE)
+    require_positive(config, "seeds", "n_frames", "steps", "segment", "watch", "calibration", "games")
+    run = start_run(__file__, config)
+    c = run.config
+    actions = adaptation.Protocol().classes(GAME)
+    setting = Setting(GAME, "features", c.n_frames, 8, (16, 8), c.games, c.epsilon, c.max_steps, actions)
+    found: dict[str, list[dict[str, Any]]] = {}
+    for arm in c.arms:
+        watch = c.watch if "watch" in arm else min(1_000, c.watch)
+        recipe = Recipe(
+            c.steps, c.segment, watch=watch, explore=1, first_epsilon=c.epsilon, epsilon=c.epsilon,
+            leash=c.leash if "leash" in arm else 0.0, leash_steps=c.steps // 2,
+        )  # fmt: skip
+        options = {**asdict(setting), "recipe": asdict(recipe), "calibration": c.calibration if "cali" in arm else 0}
+        found[arm] = [
+            run.cell(partial(measure, run, setting, recipe, arm, seed), arm=arm, seed=seed, **options)
+            for seed in range(c.seeds)
+        ]
+    clones = [
+        run.cell(partial(before_learning, run, setting, seed), seed=seed, **asdict(setting)) for seed in range(c.seeds)
+    ]
+    before = stats_ci.mean_over_games(clones)
+    rng = np.random.default_rng(0)
+    rows: list[dict[str, Any]] = [
+        {"arm": "the clone", "at its start": str(stats_ci.estimate(before, rng)), "dip": "", "final score": "",
+         "final - clone": "", "seeds x games": f"{c.seeds} x {c.games}"}
+    ]  # fmt: skip
+    verdicts, dips = [], {}
+    for arm, cells in found.items():
+        dips[arm] = learning_runs.lowest(learning_runs.curves(cells), PARTS) - before
+        final = stats_ci.mean_over_games([cell["scores"][str(c.steps)] for cell in cells])
+        rows.append(
+            {
+                "arm": arm,
+                "at its start": str(stats_ci.estimate(stats_ci.mean_over_games([x["begun"] for x in cells]), rng)),
+                "dip": str(stats_ci.estimate(dips[arm], rng)),
+                "final score": str(stats_ci.estimate(final, rng)),
+                "final - clone": str(stats_ci.paired_difference(final, before, rng)),
+                "seeds x games": f"{c.seeds} x {c.games}",
+            }
+        )
+    rows = [{name: row[name] for name in rows[0]} for row in rows]
+    for arm, dip in dips.items():
+        if arm == "naive":
+            deep = stats_ci.estimate(-3 - dip, rng)
+            claim, estimate = "the naive start falls by more than 3 points", stats_ci.estimate(dip, rng)
+            verdict = stats_ci.verdict_positive(deep)
+        elif "naive" not in dips:
+            continue
+        else:
+            estimate = stats_ci.paired_difference(dip, dips["naive"], rng)
+            claim, verdict = f"{arm}: a smaller dip than the naive start's", stats_ci.verdict_positive(estimate)
+        verdicts.append({"claim": claim, "estimate": str(estimate), "verdict": verdict})
+    if ARMS[-1] in dips:
+        shallow = stats_ci.estimate(dips[ARMS[-1]] + 1, rng)
+        verdicts.append({"claim": "with all three the dip stays within 1 point",
+                         "estimate": str(stats_ci.estimate(dips[ARMS[-1]], rng)),
+                         "verdict": stats_ci.verdict_positive(shallow)})  # fmt: skip
+    curves = {arm: learning_runs.curves(cells) for arm, cells in found.items()}
+    figure = figures.learning_curves(
+        curves, c.steps, {"clone": float(before.mean())},
+        f"Pong, DQN begun as a clone: return of training games, one line per seed, n = {c.seeds}",
+    )  # fmt: skip
+    arrays: dict[str, Any] = {f"curves_{arm.replace(' ', '_')}": values for arm, values in curves.items()}
+    run.finish(rows, verdicts, figure, **arrays)
+
+
+if __name__ == "__main__":
+    guard(main)

@@ -1,0 +1,177 @@
+"""One replication of reinforcement learning: view, learning in segments, evaluation of checkpoints in full games."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from types import ModuleType
+from typing import Any, Literal
+
+import numpy as np
+
+import evaluation
+import reinforcement
+import rollouts
+from atari_env import AtariEnv
+from demonstrations import TASKS
+from reinforcement import OnFeatures, OnFrames, View
+from rollouts import Exploring, Policy
+from stage_io import Run
+
+POINTS = 60  # of a learning curve
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is learned and how it is looked at.
+
+    game, view      "features": a layer-1 code fitted on random play; "frames": the DQN network
+    n_frames        of random play, for the code or the pixel means  [agent steps]
+    memory, grid    of the code
+    games, epsilon  evaluation games per seed and their share of random actions
+    max_steps       games are cut here  [agent steps]
+    actions         names of those that the learner has; by default the game's minimal set
+    """
+
+    game: str
+    view: Literal["features", "frames"]
+    n_frames: int
+    memory: int
+    grid: tuple[int, int]
+    games: int
+    epsilon: float
+    max_steps: int
+    actions: tuple[str, ...] = ()
+
+    @property
+    def env(self) -> dict[str, Any]:
+        """Options of `AtariEnv`."""
+        limit = {} if self.max_steps == evaluation.FULL else {"max_steps": self.max_steps}
+        return {**TASKS[self.game].env, **limit}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The learner's actions."""
+        return self.actions or AtariEnv(self.game, **self.env).action_names
+
+    def look(self, run: Run, seed: int) -> View:
+        """The view, fitted on this seed's random play."""
+        buffer = rollouts.random_play(run.data, self.game, self.n_frames, seed, **TASKS[self.game].env)
+        if self.view == "frames":
+            return OnFrames.fit(buffer)
+        return OnFeatures.fit(buffer, memory=self.memory, n_units=4, grid=self.grid)
+
+    def evaluate(self, policy: Policy, seed: int, description: str) -> list[float]:
+        """Scores of this seed's evaluation games."""
+        if self.epsilon:
+            policy = Exploring(policy, self.epsilon, self.names)
+        seeds = (seed, rollouts.EVALUATION)
+        return [game.score for game in rollouts.play(policy, self.games, seeds, self.game, description, **self.env)]
+
+
+@dataclass
+class Learned:
+    """One replication: evaluation scores by step count, learning curve, minutes at the end of each segment."""
+
+    scores: dict[int, list[float]]
+    curve: list[float | None]
+    minutes: list[float]
+    training_games: int
+    policy: Policy | None = field(default=None, repr=False)
+
+    def as_result(self) -> dict[str, Any]:
+        """For a cell's file."""
+        return {
+            "scores": {str(steps): scores for steps, scores in self.scores.items()},
+            "curve": self.curve,
+            "minutes": self.minutes,
+            "training_games": self.training_games,
+        }
+
+
+def learn(
+    run: Run,
+    setting: Setting,
+    algorithm: ModuleType,
+    recipe: Any,
+    seed: int,
+    *,
+    view: View | None = None,
+    evaluate_at: Sequence[int] = (),
+    name: str = "",
+    **beginning: Any,
+) -> Learned:
+    """Learn from this seed's checkpoint, or from nothing, and evaluate at the end of some segments and of the run.
+
+    algorithm   module with new_learner(env, recipe, view, seed, **beginning) and policy(learner, view, names): ppo, dqn
+    recipe      its options, with steps, segment and n_envs
+    evaluate_at steps, multiples of recipe.segment; the whole run's are added
+    name        sets runs apart that differ in their beginning
+    """
+    view = setting.look(run, seed) if view is None else view
+    label = f"{algorithm.__name__} {setting.game} {setting.view} {name}".strip() + f", seed {seed}"
+    key = hashlib.sha256(repr((asdict(recipe), asdict(setting), name, seed)).encode()).hexdigest()[:16]
+    path = run.data / "learning" / f"{algorithm.__name__}_{setting.game}_{key}.pt"
+
+    def make_learner() -> reinforcement.Segmented:
+        env = reinforcement.environments(setting.game, view, recipe.n_envs, setting.actions, **setting.env)
+        return algorithm.new_learner(env, recipe, view, seed, **beginning)
+
+    def evaluate(learner: reinforcement.Segmented | None, steps: int) -> list[float]:
+        """The scores at this point; without a learner they were taken when the run was there."""
+
+        def measure() -> list[float]:
+            if learner is None:
+                raise ValueError(
+                    f"the evaluation after {steps} steps is gone: delete {path.name} in {path.parent.name}/"
+                )
+            policy = algorithm.policy(learner, view, setting.names)
+            scores = setting.evaluate(policy, seed, f"{label}, {steps} steps")
+            run.log(f"{label}: {np.mean(scores):.1f} after {steps} steps")
+            return scores
+
+        return run.cell(measure, shelf="learning", run=path.stem, steps=steps)
+
+    wanted = sorted({*evaluate_at, recipe.steps})
+
+    def after_segment(learner: reinforcement.Segmented, segment: int) -> None:
+        steps = min(segment * recipe.segment, recipe.steps)
+        if steps in wanted:
+            evaluate(learner, steps)
+
+    learner, episodes, seconds = reinforcement.train(make_learner, recipe.segment, seed, path, label, after_segment)
+    return Learned(
+        {steps: evaluate(learner if steps == recipe.steps else None, steps) for steps in wanted},
+        reinforcement.curve(episodes, recipe.steps, POINTS),
+        [second / 60 for second in seconds],
+        len(episodes),
+        algorithm.policy(learner, view, setting.names),
+    )
+
+
+def curves(cells: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    """(seeds, POINTS) returns of training games; NaN where none ended."""
+    return np.array([cell["curve"] for cell in cells], float)
+
+
+def lowest(curves: np.ndarray, parts: int) -> np.ndarray:
+    """(seeds,) the smallest mean over one of `parts` equal parts of each curve; parts without a game do not count.
+
+    curves   (seeds, P), P a multiple of parts
+    Raises   ValueError if no game ended in a whole curve.
+    """
+    if not np.isfinite(curves).any(axis=1).all():
+        raise ValueError("no training game ended: learn for longer, or cut the games earlier")
+    means = np.ma.masked_invalid(curves).reshape(len(curves), parts, -1).mean(axis=2)
+    return np.asarray(means.min(axis=1), float)
+
+
+def stretched(curves: np.ndarray, steps: int, axis_steps: int) -> np.ndarray:
+    """Curves (seeds, P) over `steps` as (seeds, P) over the longer axis_steps; NaN where nothing was learned."""
+    n = curves.shape[1]
+    centres = (np.arange(n) + 0.5) * axis_steps / n
+    at = (centres * n / steps).astype(int)
+    found = np.full(curves.shape, np.nan)
+    found[:, at < n] = curves[:, at[at < n]]
+    return found

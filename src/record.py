@@ -1,0 +1,282 @@
+"""The record: every result in running order, the command that makes it, and what it asks. One home for both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+STICKY_0 = "For comparison only: the same few games are played again and again, so the intervals mean little."
+AGGREGATION = "--dagger-rounds 8 --memory 4 --grid 28 12 --seeds 3"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One result.
+
+    name      of its files under results/
+    stages    of the original investigation that it belongs to, a space between them
+    script    in src/, without .py          options   of the command line, as one would type them
+    heading, question   of its section in RESULTS.md; without a heading it has none
+    """
+
+    name: str
+    stages: str
+    script: str
+    options: str = ""
+    heading: str = ""
+    question: str = ""
+
+    @property
+    def command(self) -> str:
+        """What to type."""
+        return f"python src/{self.script}.py {self.options}".rstrip()
+
+
+STEPS = (
+    Step("bench_core", "core", "bench_core", "", "Core speed", "Exact moments and encoding against torch, one run."),
+    Step("bench_layers", "core", "bench_layers"),
+    Step(
+        "bench_scale",
+        "core",
+        "bench_scale",
+        "",
+        "How the cost grows",
+        "With pixels, memory, frames, files and machines.",
+    ),
+    Step(
+        "probe_deadleaves",
+        "1",
+        "probe_deadleaves",
+        "",
+        "Stage 1: dead leaves",
+        "Does moving dead-leaves input give lamina-like filters, and how do they change with the noise?",
+    ),
+    Step("eval_expert", "4a 11", "eval_expert", "", "Experts", "The hand-written players that are imitated."),
+    Step(
+        "demo_pong",
+        "demo",
+        "demo_pong",
+        "",
+        "The whole path, one seed",
+        "What `make demo` prints; intervals here are over games.",
+    ),
+    Step(
+        "probe_pong",
+        "2",
+        "probe_pong",
+        "",
+        "Stage 2: linear probes on Pong",
+        "What can be read off the code by one matrix?",
+    ),
+    Step(
+        "probe_pong_newest",
+        "2",
+        "probe_pong",
+        "--max-over 1",
+        "Stage 2 without the maximum over two frames",
+        "Does the observation explain the paddle?",
+    ),
+    Step(
+        "probe_pong_velocity",
+        "2",
+        "probe_pong_velocity",
+        "",
+        "Stage 2: the ball's velocity",
+        "With fair baselines and controls.",
+    ),
+    Step(
+        "probe_pong_action",
+        "3",
+        "probe_pong_action",
+        "",
+        "Stage 3: actions in layer 1's past",
+        "Is an injected scalar of any use?",
+    ),
+    Step(
+        "asteroids_enduro_stress",
+        "11",
+        "asteroids_enduro_stress",
+        "",
+        "Stage 11: filters of five games",
+        "Is only the derivative universal?",
+    ),
+    Step(
+        "depth_ablation_si",
+        "8",
+        "depth_ablation_si",
+        "",
+        "Stage 8: depth, on Space Invaders",
+        "Does a third layer earn its keep, against controls of equal size?",
+    ),
+    Step(
+        "bc_pong",
+        "4a",
+        "bc_pong",
+        "",
+        "Stage 4a: imitating the reactive expert",
+        "Do the features suffice for control?",
+    ),
+    Step(
+        "bc_pong_winning",
+        "4a",
+        "bc_pong",
+        "--expert winning --dagger-rounds 5 --memory 4 --grid 28 12 --seeds 3",
+        "Stage 4a: imitating the winning expert",
+        "Does the clone of a winner win?",
+    ),
+    Step(
+        "bc_pong_sticky0",
+        "4a",
+        "bc_pong",
+        "--sticky 0 --rows random expert 'raw linear' 'resu linear' 'resu mlp'",
+        "Stage 4a without sticky actions",
+        STICKY_0,
+    ),
+    Step("eval_breakout_expert", "4", "eval_breakout_expert", "", "Breakout's experts", "Who is imitated in Breakout."),
+    Step(
+        "bc_games_breakout",
+        "4",
+        "bc_games",
+        "--game breakout",
+        "Stage 4: imitating the Breakout expert",
+        "Codes and heads, with controls.",
+    ),
+    Step(
+        "bc_games_breakout_dagger",
+        "4",
+        "bc_games",
+        f"--game breakout {AGGREGATION}",
+        "Stage 4: imitating the Breakout expert, with aggregation",
+        "Does relabelling the clone's own games help?",
+    ),
+    Step(
+        "bc_games_space_invaders",
+        "4",
+        "bc_games",
+        "--game space_invaders",
+        "Stage 4: imitating the Space Invaders expert",
+        "Codes and heads, with controls.",
+    ),
+    Step(
+        "bc_games_space_invaders_dagger",
+        "4",
+        "bc_games",
+        f"--game space_invaders {AGGREGATION}",
+        "Stage 4: imitating the Space Invaders expert, with aggregation",
+        "Does relabelling the clone's own games help?",
+    ),
+    Step(
+        "bc_games_asteroids",
+        "11",
+        "bc_games",
+        "--game asteroids",
+        "Stage 11: imitating the Asteroids expert",
+        "Codes and heads, with controls.",
+    ),
+    Step(
+        "bc_games_enduro",
+        "11",
+        "bc_games",
+        "--game enduro --games 4",
+        "Stage 11: imitating the Enduro expert",
+        "Codes and heads, with controls.",
+    ),
+    Step(
+        "bc_breakout",
+        "5",
+        "bc_breakout",
+        "",
+        "Stage 5: from Pong to Breakout",
+        "Does streaming a Pong encoder match fitting anew?",
+    ),
+    Step("bc_breakout_sticky0", "5", "bc_breakout", "--sticky 0 --seeds 5", "Stage 5 without sticky actions", STICKY_0),
+    Step(
+        "bc_pong_cnn_tuning",
+        "6",
+        "bc_pong_cnn",
+        "--tune",
+        "Stage 6: settings tried",
+        "Validation accuracy on the tuning seed.",
+    ),
+    Step(
+        "bc_pong_cnn",
+        "6",
+        "bc_pong_cnn",
+        "",
+        "Stage 6: the DQN network end to end",
+        "Is it any better than ReSU with an MLP?",
+    ),
+    Step("bc_pong_cnn_sticky0", "6", "bc_pong_cnn", "--sticky 0 --seeds 5", "Stage 6 without sticky actions", STICKY_0),
+    Step(
+        "transfer_matrix",
+        "9a 9b",
+        "transfer_matrix",
+        "",
+        "Stages 9a and 9b: adaptation from game to game",
+        "Where does streaming pay?",
+    ),
+    Step(
+        "transfer_forgetting",
+        "9c",
+        "transfer_forgetting",
+        "",
+        "Stage 9c: forgetting",
+        "What is left of Pong after Breakout?",
+    ),
+    Step(
+        "ppo_pong",
+        "7",
+        "ppo_pong",
+        "--views features frames",
+        "Stage 7: PPO on the frozen code",
+        "Does reinforcement learning win Pong?",
+    ),
+    Step(
+        "ppo_pong_clone",
+        "7",
+        "ppo_pong",
+        "--start clone",
+        "Stage 7: PPO from a clone",
+        "Does it improve on what it begins as?",
+    ),
+    Step(
+        "ppo_pong_breakout",
+        "7",
+        "ppo_pong",
+        "--game breakout --steps 2500000",
+        "Stage 7: PPO on the frozen code, Breakout",
+        "Does it beat the published linear features?",
+    ),
+    Step(
+        "ppo_pong_space_invaders",
+        "7",
+        "ppo_pong",
+        "--game space_invaders --steps 2500000",
+        "Stage 7: PPO on the frozen code, Space Invaders",
+        "Does it beat the published linear features?",
+    ),
+    Step(
+        "dqn_pong",
+        "7",
+        "dqn_pong",
+        "",
+        "Stage 7: DQN",
+        "Is it the steps, or the code, that the original's DQN lacked?",
+    ),
+    Step(
+        "dqn_pong_warmstart",
+        "7",
+        "dqn_pong_warmstart",
+        "",
+        "Stage 7: DQN begun as a clone",
+        "Why it collapses, and what keeps it from that.",
+    ),
+    Step("bench_play", "play", "bench_play", "", "Speed of play", "What does a clone cost on top of the emulator?"),
+    Step("bc_pong_eval", "4a", "bc_pong_eval"),
+    Step("collect_pong_buffer", "2", "collect_pong_buffer"),
+    Step("fit_encoder", "core", "fit_encoder", "'data/pong_random_s*_n60000.npy' --out data/pong_encoder.npz"),
+    Step("collect_si_buffer", "8", "collect_si_buffer"),
+    Step("collect_si_expert_demos", "9b", "collect_si_expert_demos"),
+    Step("collect_asteroids_demos", "11", "collect_asteroids_demos"),
+    Step("record_gameplay", "10", "record_gameplay"),
+    Step("record_asteroids", "11", "record_asteroids"),
+)

@@ -1,0 +1,189 @@
+"""Fitting and encoding beyond memory and beyond one machine: files are read in blocks, moments of shards are added.
+
+Moments are sums of integers, so the merged fit is bitwise that of one process, whatever the shards, the workers and
+their order. A shard is a range of frames of one file; it counts the windows that start in it, and so reads a few frames
+further. Workers come from joblib: processes of this machine, or those of a Dask scheduler.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+
+import array_files
+import stage_io
+from lag_moments import LagMoments
+from resu_conv import ReSUEncoder
+
+BLOCK = 4096  # frames in memory at a time
+SHARD = 100_000  # frames of one task
+
+
+class FrameFile:
+    """Frames (T, H, W) uint8 in an .npy file, read block by block and never mapped: memory does not grow with T.
+
+    Beside it may lie <name>.npz with `starts` (E,): the first index of each episode, as `rollouts.Buffer` writes it;
+    otherwise the file is one episode.
+    Raises   FileNotFoundError, or ValueError if the file is truncated, no .npy file, or holds something else.
+    """
+
+    def __init__(self, path: array_files.PathLike) -> None:
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise FileNotFoundError(f"{self.path} not found")
+        try:
+            with open(self.path, "rb") as file:
+                version = np.lib.format.read_magic(file)
+                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+                shape, fortran, dtype = read(file)
+                self._offset = file.tell()
+        except ValueError as error:
+            raise ValueError(f"{self.path} is not an .npy file ({error})") from error
+        if len(shape) != 3 or dtype != np.uint8 or fortran:
+            raise ValueError(f"{self.path} must hold uint8 frames (T, H, W), not {dtype} of shape {shape}")
+        self.shape: tuple[int, int, int] = shape
+        if os.path.getsize(self.path) < self._offset + int(np.prod(shape, dtype=object)):
+            raise ValueError(f"{self.path} is truncated: {shape[0]} frames do not fit into it")
+        index = self.path.with_suffix(".npz")
+        self.starts = array_files.read_npz(index, ("starts",))["starts"] if index.is_file() else np.zeros(1, np.int64)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Frames start .. stop - 1."""
+        size = self.shape[1] * self.shape[2]
+        with open(self.path, "rb") as file:
+            file.seek(self._offset + start * size)
+            frames = np.fromfile(file, np.uint8, (stop - start) * size)
+        return frames.reshape(stop - start, *self.shape[1:])
+
+    def episodes(self) -> list[tuple[int, int]]:
+        """(start, stop) of each."""
+        return list(pairwise([*self.starts.tolist(), len(self)]))
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The windows of a file that start in frames start .. stop - 1."""
+
+    path: str
+    start: int
+    stop: int
+
+
+def shards(paths: Sequence[array_files.PathLike], n_frames: int = SHARD) -> list[Shard]:
+    """Every file cut into ranges of n_frames.
+
+    Raises   ValueError if there are no files, if frames differ in size or a file is damaged, or n_frames < 1.
+    """
+    if not paths:
+        raise ValueError("no files to fit on")
+    if n_frames < 1:
+        raise ValueError(f"a shard needs at least one frame, not {n_frames}")
+    found: list[Shard] = []
+    first = FrameFile(paths[0])
+    for path in paths:
+        file = FrameFile(path)
+        if file.shape[1:] != first.shape[1:]:
+            raise ValueError(f"{path} has frames {file.shape[1:]}, {first.path} has {first.shape[1:]}")
+        cuts = [*range(0, len(file), n_frames), len(file)]
+        found += [Shard(os.path.abspath(path), start, stop) for start, stop in pairwise(cuts)]
+    return found
+
+
+def shard_moments(shard: Shard, memory: int, horizon: int, center: bool = True, method: str = "auto") -> LagMoments:
+    """Moments of the windows that start in a shard, with a few thousand frames in memory at a time."""
+    file, moments = FrameFile(shard.path), LagMoments(memory, horizon, center)
+    for begin, end in file.episodes():
+        start, stop = max(begin, shard.start), min(end, shard.stop + moments.n_lags - 1)
+        if max(begin, shard.start) >= min(end, shard.stop):
+            continue
+        for at in range(start, stop, BLOCK):
+            frames = file.read(at, min(at + BLOCK, stop))
+            moments.update(frames.reshape(len(frames), -1), new_episode=at == start, method=method)
+    moments.end_episode()
+    return moments
+
+
+def fit(
+    paths: Sequence[array_files.PathLike],
+    *,
+    n_jobs: int = 1,
+    shard: int = SHARD,
+    method: str = "auto",
+    **options: Any,
+) -> ReSUEncoder:
+    """A one-layer encoder fitted on all frames of some files: bitwise `ReSUEncoder.fit` on their episodes.
+
+    n_jobs    processes (-1: all cores), where no other workers were chosen by `workers`
+    shard     frames of one task           options   of `ReSUEncoder`
+    Raises    ValueError as `shards` and `ReSUEncoder.fit_moments`, or for more than one layer.
+    """
+    encoder = ReSUEncoder(**options)
+    if encoder.n_layers != 1:
+        raise ValueError("only the first layer is fitted from files: n_layers must be 1")
+    tasks = shards(paths, shard)
+    total = LagMoments(encoder.memory, encoder.horizon, encoder.center)
+    parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)
+    parts = parallel(
+        joblib.delayed(shard_moments)(task, encoder.memory, encoder.horizon, encoder.center, method) for task in tasks
+    )
+    for part in stage_io.progress(parts, "moments", len(tasks), "shard"):
+        total.merge(part)
+    if not total.n_windows:
+        raise ValueError(f"no episode has memory + horizon = {total.n_lags} frames")
+    return encoder.fit_moments(total, FrameFile(tasks[0].path).shape[1:])
+
+
+@contextlib.contextmanager
+def workers(scheduler: str = "", timeout: float = 10.0) -> Iterator[None]:
+    """Within it joblib's tasks run on the workers of a Dask scheduler ("tcp://host:8786"); without one, as usual.
+
+    The workers need this project's src/ on their path and see the same files. A worker that dies is no loss: its tasks
+    are done again elsewhere.
+    Raises   ValueError if there is no scheduler at that address.
+    """
+    if not scheduler:
+        yield
+        return
+    from dask.distributed import Client  # slow to import, and most who come here do without
+
+    try:
+        client = Client(scheduler, timeout=timeout)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"no Dask scheduler at {scheduler} ({error}): start one with `dask scheduler`") from error
+    with client, joblib.parallel_config("dask"):
+        yield
+
+
+def encode_blocks(encoder: ReSUEncoder, file: FrameFile) -> Iterator[np.ndarray]:
+    """Features (n, D) float32 of a file's frames, in order, a few thousand frames at a time: those of `encode`."""
+    lead = encoder.memory - 1
+    if encoder.n_layers > 1:
+        raise ValueError("only the first layer is encoded from files: n_layers must be 1")
+    for begin, end in file.episodes():
+        for at in range(begin, end, BLOCK):
+            past = min(lead, at - begin)
+            yield encoder.encode(file.read(at - past, min(at + BLOCK, end)))[past:]
+
+
+def encode_file(encoder: ReSUEncoder, path: array_files.PathLike, target: array_files.PathLike) -> None:
+    """Write the features (T, D) float32 of a file of frames to an .npy file, whole or not at all."""
+    file = FrameFile(path)
+
+    def write(out: Any) -> None:
+        header = {"descr": "<f4", "fortran_order": False, "shape": (len(file), encoder.n_features)}
+        np.lib.format.write_array_header_2_0(out, header)
+        for features in encode_blocks(encoder, file):
+            out.write(np.ascontiguousarray(features, "<f4").data)
+
+    array_files.write_atomically(target, write)

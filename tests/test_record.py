@@ -1,0 +1,176 @@
+"""The record: verdicts on the original's claims, power, commands, costs; read from results, never typed."""
+
+import dataclasses
+import importlib
+import json
+import shlex
+
+import numpy as np
+import pytest
+import tyro
+from scipy import stats
+
+import original_claims
+import power
+import record
+import report_results
+import reproduce
+import stage_io
+from original_claims import Claim
+from stage_io import ROOT
+from test_layout import STAGE
+
+CLAIM = Claim("1", "it rains", "often", "sky", "drops fall")
+CONTRARY = dataclasses.replace(CLAIM, opposite=True)
+
+
+def sky(verdict):
+    return {"sky": {"rows": [], "verdicts": [{"claim": "drops fall", "gain": "1 [0, 2]", "verdict": verdict}]}}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "plain", "contrary"),
+    [
+        ("supported", "stands", "falls"),
+        ("refuted", "falls", "stands"),
+        ("equivalent", "stands", "stands"),
+        ("undecided", "undecided", "undecided"),
+        ("supported, equivalent within 0.005", "stands", "falls"),
+        ("refuted, equivalent within 0.005", "falls", "stands"),
+        ("undecided, equivalent within 0.005", "stands", "stands"),
+    ],
+)
+def test_which_verdicts_let_a_claim_stand(verdict, plain, contrary):
+    assert original_claims.decided(CLAIM, sky(verdict)) == ("1 [0, 2]", plain)
+    assert original_claims.decided(CONTRARY, sky(verdict)) == ("1 [0, 2]", contrary)
+
+
+def test_what_is_not_there_is_missing_and_counted():
+    assert original_claims.decided(CLAIM, {}) == ("", "missing")
+    assert original_claims.decided(dataclasses.replace(CLAIM, row="hail"), sky("supported")) == ("", "missing")
+    rows, counts = original_claims.table({})
+    assert counts == {"stands": 0, "falls": 0, "undecided": 0, "missing": len(rows)}
+    assert all("(missing)" in text for text in original_claims.findings({}))
+
+
+def test_every_deciding_row_is_there_where_its_result_is():
+    """A row that is renamed in a stage must be renamed in original_claims, too."""
+    wanted = [(claim.result, claim.row) for claim in original_claims.CLAIMS]
+    for text in original_claims.FINDINGS:
+        wanted += [tuple(part.split("}")[0].split(": ", 1)) for part in text.split("{")[1:]]
+    assert len(wanted) > 40
+    stages = {name for name, _, _ in report_results.STAGES}
+    for name, row in wanted:
+        assert name in stages
+        path = ROOT / "results" / f"{name}.json"
+        if path.is_file():
+            document = json.loads(path.read_text())
+            left_out = any("missing" in shown.values() for shown in document["rows"])
+            assert left_out or row in {shown["claim"] for shown in document["verdicts"]}, (name, row)
+
+
+def test_detectable_differences_are_detected_as_often_as_they_say():
+    rng = np.random.default_rng(0)
+    for n, deviation in ((5, 2.0), (10, 0.5)):
+        effect = power.detectable(deviation, n)
+        samples = rng.normal(effect, deviation, (4000, n))
+        found = stats.ttest_1samp(samples, 0.0, axis=1).pvalue < 0.05
+        assert abs(found.mean() - 0.8) < 0.025
+    assert power.detectable(1.0, 5) > power.detectable(1.0, 10) > 0
+    assert np.isnan(power.detectable(1.0, 1))
+
+
+def test_the_seeds_for_a_margin_are_as_many_as_it_takes():
+    rng = np.random.default_rng(1)
+    n = power.seeds_for(2.0, 1.5)
+
+    def share(n):
+        samples = rng.normal(0.0, 1.5, (4000, n))
+        half = stats.t.ppf(0.975, n - 1) * samples.std(axis=1, ddof=1) / np.sqrt(n)
+        return (np.abs(samples.mean(axis=1)) + half < 2.0).mean()
+
+    assert share(n) > 0.75 and share(n - 2) < 0.8
+    assert power.seeds_for(0.001, 100.0) is None
+
+
+def test_the_table_of_power_is_of_paired_differences():
+    rng = np.random.default_rng(0)
+    expert = rng.normal(0, 10, (5, 20))
+    rows = power.table({"bc_pong": {"resu_mlp": expert + np.arange(5)[:, None], "expert": expert,
+                                    "filters_mlp": expert, "pca_mlp": expert}})  # fmt: skip
+    assert [row["deviation between seeds"] for row in rows] == [f"{np.arange(5).std(ddof=1):.2f}"] * 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    n_frames: int = 5
+    rows: tuple[str, ...] = ("a", "b")
+    fast: bool = False
+    smoke: bool = False
+
+
+def test_the_command_names_what_differs_from_the_defaults():
+    def line(**options):
+        return stage_io.command_line("bc_test.py", Options(**options))
+
+    assert line() == "python src/bc_test.py"
+    assert line(n_frames=7, rows=("raw mlp", "b")) == "python src/bc_test.py --n-frames 7 --rows 'raw mlp' b"
+    assert line(fast=True) == "python src/bc_test.py --fast"
+    assert line(n_frames=1, smoke=True) == "python src/bc_test.py --smoke"
+
+
+def test_the_cost_counts_cells_of_earlier_runs_and_marks_uncommitted_ones(tmp_path, monkeypatch):
+    monkeypatch.setattr(stage_io, "ROOT", tmp_path)
+    first = stage_io.start_run("src/bc_test.py", Options())
+    first.cell(lambda: 1, seed=0)
+    path = next((tmp_path / "results" / "cells").rglob("*.json"))
+    document = json.loads(path.read_text())
+    document["seconds"] = 100.0
+    document["provenance"] |= {"commit": "abcdef0123456789", "uncommitted": True}
+    path.write_text(json.dumps(document))
+    again = stage_io.start_run("src/bc_test.py", Options())
+    assert again.cell(lambda: 2, seed=0) == 1 and again.cell(lambda: 3, seed=1) == 3
+    again.finish([{"policy": "x"}])
+    cost = json.loads((tmp_path / "results" / "bc_test.json").read_text())["cost"]
+    assert cost["cells"] == 2 and 100 <= cost["seconds_of_cells"] < 101 and cost["seconds_beside"] < 5
+    assert "abcdef0123" in cost["commits"] and cost["uncommitted_cells"] >= 1
+
+
+def test_the_index_lists_every_result(tmp_path):
+    found = report_results.index(ROOT / "results")
+    assert list(found) == [name for name, _, _ in report_results.STAGES]
+    for name, entry in found.items():
+        assert entry.get("missing") or (f"{name}.json" in entry["files"] and entry["commit"])
+    assert all(entry["missing"] for entry in report_results.index(tmp_path).values())
+    assert json.loads((ROOT / "results" / "index.json").read_text()) == found
+
+
+def test_every_stage_is_in_the_record_and_every_command_is_understood():
+    """Options are parsed by the stages themselves: a renamed option would fail here, not after a day."""
+    scripts = {step.script for step in record.STEPS}
+    stages = {path.stem for path in (ROOT / "src").glob("*.py") if STAGE.match(path.stem)}
+    assert stages == scripts | {"report_results", "reproduce"}
+    assert len({step.name for step in record.STEPS}) == len(record.STEPS)
+    for step in record.STEPS:
+        module = importlib.import_module(step.script)
+        config = tyro.cli(module.Config, args=shlex.split(step.options))
+        assert dataclasses.is_dataclass(config) and not config.smoke
+        if step.heading:
+            assert step.name.startswith(step.script)
+
+
+def test_steps_are_chosen_by_stage_and_once_per_script_for_a_smoke_run():
+    assert [step.name for step in reproduce.chosen(("3", "9c"), False)] == ["probe_pong_action", "transfer_forgetting"]
+    assert len(reproduce.chosen((), True)) == len({step.script for step in record.STEPS})
+    with pytest.raises(ValueError, match="there is no stage 12: choose among"):
+        reproduce.chosen(("12",), False)
+
+
+def test_time_left_in_words():
+    assert [reproduce.duration(s) for s in (4, 89, 91, 3600, 36_000)] == [
+        "4 s",
+        "89 s",
+        "2 min",
+        "1 h 00 min",
+        "10 h 00 min",
+    ]
