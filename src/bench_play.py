@@ -1,7 +1,7 @@
 """Speed of play: what does a clone cost on top of the emulator?
 
 Claim      A clone plays at 90 % or more of the step rate of the bare environment loop with random actions (all cores,
-           the same number of games of the same length, in turns, median of the rounds' ratios).
+           as many steps, in turns, median of the rounds' ratios). A game that ends is followed by the next one.
 Falsified  by a lower ratio.
 Reads      results/clones/          Writes  results/bench_play.{json,log}
 Run        python src/bench_play.py              (4 min on 2 cores)
@@ -18,7 +18,6 @@ import joblib
 import numpy as np
 
 import peers
-import rollouts
 import stage_io
 from cloning import CLONED_BY, Clone
 from demonstrations import TASKS
@@ -39,12 +38,12 @@ class Config:
         "space_invaders_dodging_dagger",
     )
     rounds: int = 5
-    games: int = 6  # per round
-    max_steps: int = 2_500  # every game is cut here  [agent steps]
+    tasks: int = 6  # per round, dealt out to the cores
+    max_steps: int = 2_500  # of play per task: whole games, the last one cut  [agent steps]
     smoke: bool = False  # seconds, proves nothing
 
 
-SMOKE = {"clones": ("pong_reactive",), "rounds": 2, "games": 2, "max_steps": 300}
+SMOKE = {"clones": ("pong_reactive",), "rounds": 2, "tasks": 2, "max_steps": 300}
 
 
 def rate(work: Callable[[], int]) -> float:
@@ -56,7 +55,7 @@ def rate(work: Callable[[], int]) -> float:
 def main(argv: list[str] | None = None) -> None:
     """Rounds of both loops, then the table."""
     config = parse_config(Config, argv, SMOKE)
-    require_positive(config, "rounds", "games", "max_steps")
+    require_positive(config, "rounds", "tasks", "max_steps")
     run = start_run(__file__, config)
     c = run.config
     rows, verdicts = [], []
@@ -67,15 +66,16 @@ def main(argv: list[str] | None = None) -> None:
         options = dict(TASKS[game].env, max_steps=c.max_steps)
         pool = joblib.Parallel(n_jobs=stage_io.n_cores())
 
-        def bare(seed: int, game: str = game, options: dict = options, pool: joblib.Parallel = pool) -> int:
-            return sum(pool(joblib.delayed(peers.bare_loop)(game, seed + i, options) for i in range(c.games)))
+        def steps(loop: partial, r: int, pool: joblib.Parallel = pool) -> int:
+            return sum(pool(joblib.delayed(loop)(seed=FIRST_SEED + r * c.tasks + i) for i in range(c.tasks)))
 
-        def cloned(seed: int, game: str = game, options: dict = options, clone: Clone = clone) -> int:
-            return sum(played.length for played in rollouts.play(clone, c.games, seed, game, **options))
-
-        bare(FIRST_SEED), cloned(FIRST_SEED)  # start the processes, load compiled code
-        rates = np.array([[rate(partial(bare, r)), rate(partial(cloned, r))]
-                          for r in range(FIRST_SEED + 1, FIRST_SEED + 1 + c.rounds)])  # fmt: skip
+        loops = (
+            partial(peers.bare_loop, game, env_options=options),
+            partial(peers.policy_loop, clone, game, env_options=options),
+        )
+        for loop in loops:
+            steps(loop, 0)  # starts the processes, loads compiled code
+        rates = np.array([[rate(partial(steps, loop, r)) for loop in loops] for r in range(1, 1 + c.rounds)])
         ratios = rates[:, 1] / rates[:, 0]
         arrays[f"rates_{name}"] = rates
         rows.append(
@@ -86,7 +86,7 @@ def main(argv: list[str] | None = None) -> None:
                 "clone in rollouts [steps/s]": f"{np.median(rates[:, 1]):,.0f}",
                 "ratio, median of rounds": f"{np.median(ratios):.3f}",
                 "smallest and largest": f"{ratios.min():.3f} .. {ratios.max():.3f}",
-                "rounds x games": f"{c.rounds} x {c.games}",
+                "rounds x tasks x steps": f"{c.rounds} x {c.tasks} x {c.max_steps:,}",
             }
         )
         run.log(str(rows[-1]))

@@ -75,29 +75,29 @@ class DenseHead:
 
 
 class SteppedHead:
-    """A head for one sample after the other: an update costs what differs from the first sample, not D.
+    """A head for one sample after the other: an update costs what differs from the last sample, not D.
 
-    Of a game's code few numbers move; the image of the others under the first layer is computed once. The scores are
-    those of `DenseHead.logits` up to rounding in float32.
+    Of a game's code few numbers move from step to step. The scores are those of `DenseHead.logits` up to rounding in
+    float32.
     """
 
     def __init__(self, head: DenseHead) -> None:
         pairs = zip(head.weights, head.biases, strict=True)
         self._weights = tuple(np.ascontiguousarray(np.concatenate([w.T, b[None]]), np.float32) for w, b in pairs)
-        self._reference: np.ndarray | None = None
+        self._last: np.ndarray | None = None
 
     def reset(self, x: np.ndarray) -> np.ndarray:
-        """Begin at a first sample: x (D,) -> (C,) float32. It is the reference until the next reset."""
-        self._reference = np.array(x, np.float32)
-        self._start = self._weights[0][:-1].T @ self._reference + self._weights[0][-1]
+        """Begin at a first sample: x (D,) -> (C,) float32."""
+        self._last = np.array(x, np.float32)
+        self._image = self._last.astype(np.float64) @ self._weights[0][:-1] + self._weights[0][-1]
         return self.logits(x)
 
     def logits(self, x: np.ndarray) -> np.ndarray:
         """Class scores: x (D,) -> (C,) float32. Raises ValueError before `reset`, or for another D."""
-        if self._reference is None or x.shape != self._reference.shape:
+        if self._last is None or x.shape != self._last.shape:
             raise ValueError("call reset with the first sample before logits, and keep to its size")
         out = np.empty(self._weights[-1].shape[1], np.float32)
-        head_kernels.dense_layers(np.ascontiguousarray(x, np.float32), self._reference, self._start, self._weights, out)
+        head_kernels.dense_layers(np.ascontiguousarray(x, np.float32), self._last, self._image, self._weights, out)
         return out
 
 

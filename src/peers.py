@@ -85,6 +85,15 @@ def network_pass(frames: np.ndarray, batch: int = 64) -> None:
         optimiser.step()
 
 
+def policy_loop(policy: rollouts.Policy, game: str, seed: int, env_options: dict) -> int:
+    """max_steps steps of whole games as `rollouts.play` plays them, the last one cut; returns their number."""
+    done, rngs = 0, rollouts.game_rngs(seed)
+    while done < env_options["max_steps"]:
+        options = {"game": game, **env_options}
+        done += rollouts.play_game(policy, next(rngs), options, env_options["max_steps"] - done).length
+    return done
+
+
 def bare_loop(game: str, seed: int, env_options: dict) -> int:
     """max_steps steps under actions drawn beforehand, the environment and nothing else; returns their number.
 

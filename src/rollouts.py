@@ -205,12 +205,14 @@ def _begin(env: AtariEnv, policy: Policy, rng: np.random.Generator) -> np.ndarra
     return frame
 
 
-def play_game(policy: Policy, rng: np.random.Generator, env_options: dict[str, Any]) -> Game:
-    """One full game."""
+def play_game(
+    policy: Policy, rng: np.random.Generator, env_options: dict[str, Any], most: float = float("inf")
+) -> Game:
+    """One full game, cut after `most` steps."""
     env = environment(**env_options)
     frame = _begin(env, policy, rng)
     score, length, actions, over = 0.0, 0, [0] * len(env.action_names), False
-    while not over:
+    while not over and length < most:
         action = policy.act(frame, env.ram())
         frame, reward, terminated, truncated, _ = env.step(action)
         score, length, over = score + reward, length + 1, terminated or truncated
