@@ -11,7 +11,6 @@ Run        python src/bench_core.py                    (4 min on 2 cores; most o
            python src/bench_core.py --smoke            (30 s, proves nothing)
 """
 
-import resource
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +23,7 @@ from demonstrations import TASKS
 from lag_moments import LagMoments, changed_fraction
 from resu_conv import ReSUEncoder
 from resu_streaming import StreamingReSU
-from stage_io import Run, guard, parse_config, require_positive, seconds, start_run
+from stage_io import Run, guard, parse_config, peak_memory, require_positive, seconds, start_run
 
 MEMORY, HORIZON, N_UNITS, GRID = 8, 4, 4, (12, 12)  # 12 x 12 cells of 7 x 7 pixels: what avg_pool2d can do too
 OPTIONS: dict[str, Any] = {"memory": MEMORY, "horizon": HORIZON, "n_units": N_UNITS, "grid": GRID}
@@ -137,7 +136,7 @@ def main(argv: list[str] | None = None) -> None:
         times[game] = our_times(frames, encoder, c.repeats, c.device) | step_times(frames, encoder)
         if game == c.games[0]:
             first, first_encoder = frames, encoder
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+            peak = peak_memory() / 1e3
             run.log(f"peak memory of our part: {peak:.2f} GB")
         share = changed_fraction(frames.reshape(len(frames), -1))
         rows.append({"what": f"{TASKS[game].label}: pixels that change in a step", "seconds": "", "frames/s": "",

@@ -9,7 +9,6 @@ Run        python src/bench_scale.py            (3 min on 2 cores)
            python src/bench_scale.py --smoke    (20 s, proves nothing)
 """
 
-import resource
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,7 +21,7 @@ import sharding
 from demonstrations import TASKS
 from lag_moments import LagMoments, changed_fraction
 from resu_conv import ReSUEncoder
-from stage_io import guard, n_cores, parse_config, require_positive, seconds, start_run
+from stage_io import guard, n_cores, parse_config, peak_memory, require_positive, seconds, start_run
 
 SIZES = {"84 x 84": 84, "168 x 168": 168, "210 x 160": 0}
 MEMORIES = (4, 8, 16, 32)
@@ -84,7 +83,7 @@ def main(argv: list[str] | None = None) -> None:
         n_jobs: seconds(partial(sharding.fit, [path], shard=shard, n_jobs=n_jobs, **options), c.repeats)
         for n_jobs in sorted({1, n_cores()})
     }
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    peak = peak_memory()
     run.log(f"peak memory of fitting from files: {peak:.0f} MB")
 
     rows: list[dict[str, Any]] = []

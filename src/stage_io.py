@@ -13,6 +13,7 @@ import hashlib
 import importlib.metadata
 import os
 import platform
+import resource
 import shlex
 import subprocess
 import sys
@@ -57,6 +58,16 @@ def seconds(compute: Callable[[], object], repeats: int = 1) -> float:
         compute()
         times.append(time.perf_counter() - started)
     return float(np.median(times))
+
+
+def peak_memory() -> float:
+    """Largest resident size of this process so far [MB]."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # getrusage would count what the parent held when it started this process
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) / 1e3
+    unit = 1e6 if sys.platform == "darwin" else 1e3
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def command_line(script: str, config: Any) -> str:

@@ -96,11 +96,11 @@ def test_slow_reference_agrees(series):
 
 
 def test_estimator_gives_the_same(series, golden):
-    resu = ReSU(memory=M, horizon=H, n_units=3, center=False, ridge=0).fit(series)
+    resu = ReSU(memory=M, horizon=H, n_units=3, center=False, ridge=0).fit(series[:, None])
     assert np.abs(resu.correlations_ - golden["S3_top10"][:3]).max() < 1e-10
     past = series[100 - M + 1 : 101][::-1]
     z = golden["filter3_first5_canon"][:3] @ past
-    assert np.abs(resu.transform(series[:101])[100, 0] - np.r_[np.maximum(z, 0), np.maximum(-z, 0)]).max() < 1e-8
+    assert np.abs(resu.transform(series[:101, None])[100, 0] - np.r_[np.maximum(z, 0), np.maximum(-z, 0)]).max() < 1e-8
 
 
 def test_population_values(golden):
