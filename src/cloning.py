@@ -15,6 +15,7 @@ import numpy as np
 
 import figures
 import heads
+import record
 from atari_env import STEPS_PER_SECOND, AtariEnv
 from heads import DenseHead, SteppedHead
 from resu_conv import ReSUEncoder
@@ -22,16 +23,14 @@ from rollouts import AGGREGATION, EVALUATION, Buffer, Policy, collect, game_rngs
 
 # The commands that make the clones under results/clones/, for the messages of those who need one.
 CLONED_BY = {
-    "pong_reactive": "run python src/bc_pong.py",
-    "pong_winning": "run python src/bc_pong.py --expert winning --dagger-rounds 5 --memory 4 --grid 28 12 --seeds 3",
-    "breakout_predictive": "run python src/bc_games.py --game breakout",
-    "breakout_predictive_dagger": "run python src/bc_games.py --game breakout --dagger-rounds 8 --memory 4 "
-    "--grid 28 12 --seeds 3",
-    "space_invaders_dodging": "run python src/bc_games.py --game space_invaders",
-    "space_invaders_dodging_dagger": "run python src/bc_games.py --game space_invaders --dagger-rounds 8 --memory 4 "
-    "--grid 28 12 --seeds 3",
-    "asteroids_aiming": "run python src/bc_games.py --game asteroids",
-    "enduro_planning": "run python src/bc_games.py --game enduro --games 4",
+    "pong_reactive": f"run {record.command('bc_pong')}",
+    "pong_winning": f"run {record.command('bc_pong_winning')}",
+    "breakout_predictive": f"run {record.command('bc_games_breakout')}",
+    "breakout_predictive_dagger": f"run {record.command('bc_games_breakout_dagger')}",
+    "space_invaders_dodging": f"run {record.command('bc_games_space_invaders')}",
+    "space_invaders_dodging_dagger": f"run {record.command('bc_games_space_invaders_dagger')}",
+    "asteroids_aiming": f"run {record.command('bc_games_asteroids')}",
+    "enduro_planning": f"run {record.command('bc_games_enduro')}",
 }
 
 

@@ -280,3 +280,8 @@ STEPS = (
     Step("record_gameplay", "10", "record_gameplay"),
     Step("record_asteroids", "11", "record_asteroids"),
 )
+
+
+def command(name: str) -> str:
+    """What to type to make a result. Raises StopIteration if there is none of this name."""
+    return next(step for step in STEPS if step.name == name).command
