@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Protocol
 import cv2
 import gymnasium
 import numpy as np
-from ale_py import ALEInterface, LoggerMode, roms
+from ale_py import ALEInterface, ALEState, LoggerMode, roms
 from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
@@ -32,6 +32,27 @@ def _rom(game: str) -> Path:
     path = roms.get_rom_path(game)
     assert path is not None  # ale-py brings the ROMs of all GAMES
     return path
+
+
+def _generator(seed: int) -> bytes:
+    """How ale-py writes a freshly seeded generator of sticky actions: a length, then a Mersenne twister as text."""
+    state: dict[str, Any] = np.random.RandomState(seed % 2**32).get_state(legacy=False)  # type: ignore[assignment]
+    text = " ".join(map(str, [*state["state"]["key"].tolist(), state["state"]["pos"]])).encode()
+    return len(text).to_bytes(4, "little") + text
+
+
+def _reseeded(state: bytes, old: int, new: int) -> bytes | None:
+    """A saved state of an emulator loaded with random seed `old`, as if it had been loaded with seed `new`.
+
+    state    `ALEState.serialize()`: at byte 24 the length of what begins at byte 28 and ends in `_generator(old)`
+    Returns  None where the state is not so; loading the game with the new seed does the same, only slower.
+    """
+    before, after = _generator(old), _generator(new)
+    stop = 28 + int.from_bytes(state[24:28], "little")
+    if not state[28:stop].endswith(before):
+        return None
+    body = state[28:stop].removesuffix(before) + after
+    return state[:24] + len(body).to_bytes(4, "little") + body + state[stop:]
 
 
 class AtariEnv(gymnasium.Env):
@@ -80,7 +101,8 @@ class AtariEnv(gymnasium.Env):
         cv2.setNumThreads(1)  # frames are small; games run in parallel instead
         self._ale = ALEInterface()
         self._ale.setFloat("repeat_action_probability", sticky)
-        self._ale.loadROM(_rom(game))
+        self._load(0)
+        self._just_loaded, self._unseeded = self._ale.cloneSystemState().serialize(), True
         self._actions = self._ale.getMinimalActionSet()
         self.action_names = tuple(action.name for action in self._actions)
         self._ball_byte = _WAITS_FOR_FIRE.get(game) if press_fire else None
@@ -95,8 +117,9 @@ class AtariEnv(gymnasium.Env):
         if seed is not None:
             words = np.random.SeedSequence(seed).generate_state(2)
             self._np_random, _ = seeding.np_random(int(words[0]))
-            self._ale.setInt("random_seed", words[1].astype(np.int32))
-            self._ale.loadROM(_rom(self.game))
+            self._seed_emulator(int(words[1].astype(np.int32)))
+        elif self._unseeded:
+            self._seed_emulator(int(self.np_random.integers(2**31)))
         self._ale.reset_game()
         for _ in range(self.np_random.integers(1, self._noop_max + 1)):
             self._ale.act(self._actions[0])
@@ -104,6 +127,19 @@ class AtariEnv(gymnasium.Env):
         self._previous[:] = 0
         self._steps = 0
         return self._observation(), {"lives": self._ale.lives()}
+
+    def _load(self, seed: int) -> None:
+        self._ale.setInt("random_seed", seed)
+        self._ale.loadROM(_rom(self.game))
+
+    def _seed_emulator(self, seed: int) -> None:
+        """Loading the game is how ale-py takes a seed, at the price of 250 steps; its state just after can be had."""
+        self._unseeded = False
+        state = _reseeded(self._just_loaded, 0, seed)
+        if state is None:
+            self._load(seed)
+        else:
+            self._ale.restoreSystemState(ALEState(state))
 
     def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """One agent step. The reward is the change of score, unclipped; a lost life is not an end."""
