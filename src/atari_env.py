@@ -36,7 +36,7 @@ def _rom(game: str) -> Path:
 
 def _generator(seed: int) -> bytes:
     """How ale-py writes a freshly seeded generator of sticky actions: a length, then a Mersenne twister as text."""
-    state: dict[str, Any] = np.random.RandomState(seed % 2**32).get_state(legacy=False)  # type: ignore[assignment]
+    state: dict[str, Any] = np.random.RandomState(seed % 2**32).get_state(legacy=False)
     text = " ".join(map(str, [*state["state"]["key"].tolist(), state["state"]["pos"]])).encode()
     return len(text).to_bytes(4, "little") + text
 
