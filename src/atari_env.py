@@ -66,6 +66,7 @@ class AtariEnv(gymnasium.Env):
     max_over    2: observe the maximum over the last two emulated frames; 1: the newest alone (games that draw objects
                 in every second frame then flicker)
     size        side of the square observation  [pixels]; 0: the screen as it is, 210 x 160
+    colours     keep the colour screen of the last emulated frame but one, too, for `render`
     press_fire  while the game waits for FIRE (Breakout, before the first ball and after every lost one), a step presses
                 it whatever the action; games that do not wait are left alone
     Observation (size, size) or (210, 160) uint8. Actions are indices into the game's minimal action set, named by
@@ -85,6 +86,7 @@ class AtariEnv(gymnasium.Env):
         size: int = SIDE,
         max_over: int = 2,
         press_fire: bool = False,
+        colours: bool = False,
     ) -> None:
         if game not in GAMES:
             raise ValueError(f"unknown game '{game}': choose one of {', '.join(GAMES)}")
@@ -110,6 +112,7 @@ class AtariEnv(gymnasium.Env):
         height, width = self._ale.getScreenDims()
         self.observation_space = gymnasium.spaces.Box(0, 255, (size, size) if size else (height, width), np.uint8)
         self._newest, self._previous = np.zeros((height, width), np.uint8), np.zeros((height, width), np.uint8)
+        self._colours = np.zeros((height, width, 3), np.uint8) if colours else None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
         """Start a game; a seed fixes the no-op count and every sticky action of it (as ale-py derives them)."""
@@ -125,6 +128,8 @@ class AtariEnv(gymnasium.Env):
             self._ale.act(self._actions[0])
         self._ale.getScreenGrayscale(self._newest)
         self._previous[:] = 0
+        if self._colours is not None:
+            self._colours[:] = 0
         self._steps = 0
         return self._observation(), {"lives": self._ale.lives()}
 
@@ -152,6 +157,8 @@ class AtariEnv(gymnasium.Env):
                 break
             if i == self._frame_skip - 2:
                 self._ale.getScreenGrayscale(self._previous)
+                if self._colours is not None:
+                    self._ale.getScreenRGB(self._colours)
             elif i == self._frame_skip - 1:
                 self._ale.getScreenGrayscale(self._newest)
         self._steps += 1
@@ -170,8 +177,9 @@ class AtariEnv(gymnasium.Env):
         return self._ale.getRAM()
 
     def render(self) -> np.ndarray:
-        """(210, 160, 3) uint8: the last emulated frame in colour."""
-        return self._ale.getScreenRGB()
+        """(210, 160, 3) uint8 in colour: the last emulated frame, or with `colours` the maximum over the last two."""
+        screen = self._ale.getScreenRGB()
+        return screen if self._colours is None else np.maximum(screen, self._colours)
 
 
 class AtariVectorEnv(VectorEnv):

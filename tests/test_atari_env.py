@@ -58,6 +58,19 @@ def test_another_seed_gives_another_game():
     assert not all(np.array_equal(a, b) for a, b in frames)
 
 
+def test_colours_of_two_frames_show_what_flickers():
+    """Asteroids draws the ship in every second emulated frame; the picture holds what the observation holds."""
+    env, plain = (AtariEnv("asteroids", size=0, sticky=0.0, colours=colours) for colours in (True, False))
+    env.reset(seed=2), plain.reset(seed=2)
+    dark = 0
+    for _ in range(60):
+        frame = env.step(0)[0]
+        plain.step(0)
+        assert np.array_equal(env.render().any(axis=2), frame > 0)
+        dark += bool((plain.render().any(axis=2) != (frame > 0)).any())
+    assert dark > 10  # the last frame alone lacks something now and then
+
+
 @pytest.mark.parametrize("game", GAMES)
 def test_seeding_without_loading_is_loading_with_the_seed(game):
     """The emulator's whole state equals that after loading the game with the seed, whatever was played before."""
