@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Protocol
 import cv2
 import gymnasium
 import numpy as np
-from ale_py import ALEInterface, LoggerMode, roms
+from ale_py import ALEInterface, ALEState, LoggerMode, roms
 from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
@@ -34,6 +34,27 @@ def _rom(game: str) -> Path:
     return path
 
 
+def _generator(seed: int) -> bytes:
+    """How ale-py writes a freshly seeded generator of sticky actions: a length, then a Mersenne twister as text."""
+    state: dict[str, Any] = np.random.RandomState(seed % 2**32).get_state(legacy=False)
+    text = " ".join(map(str, [*state["state"]["key"].tolist(), state["state"]["pos"]])).encode()
+    return len(text).to_bytes(4, "little") + text
+
+
+def _reseeded(state: bytes, old: int, new: int) -> bytes | None:
+    """A saved state of an emulator loaded with random seed `old`, as if it had been loaded with seed `new`.
+
+    state    `ALEState.serialize()`: at byte 24 the length of what begins at byte 28 and ends in `_generator(old)`
+    Returns  None where the state is not so; loading the game with the new seed does the same, only slower.
+    """
+    before, after = _generator(old), _generator(new)
+    stop = 28 + int.from_bytes(state[24:28], "little")
+    if not state[28:stop].endswith(before):
+        return None
+    body = state[28:stop].removesuffix(before) + after
+    return state[:24] + len(body).to_bytes(4, "little") + body + state[stop:]
+
+
 class AtariEnv(gymnasium.Env):
     """One Atari game as a Gymnasium environment.
 
@@ -45,6 +66,7 @@ class AtariEnv(gymnasium.Env):
     max_over    2: observe the maximum over the last two emulated frames; 1: the newest alone (games that draw objects
                 in every second frame then flicker)
     size        side of the square observation  [pixels]; 0: the screen as it is, 210 x 160
+    colours     keep the colour screen of the last emulated frame but one, too, for `render`
     press_fire  while the game waits for FIRE (Breakout, before the first ball and after every lost one), a step presses
                 it whatever the action; games that do not wait are left alone
     Observation (size, size) or (210, 160) uint8. Actions are indices into the game's minimal action set, named by
@@ -64,6 +86,7 @@ class AtariEnv(gymnasium.Env):
         size: int = SIDE,
         max_over: int = 2,
         press_fire: bool = False,
+        colours: bool = False,
     ) -> None:
         if game not in GAMES:
             raise ValueError(f"unknown game '{game}': choose one of {', '.join(GAMES)}")
@@ -80,7 +103,8 @@ class AtariEnv(gymnasium.Env):
         cv2.setNumThreads(1)  # frames are small; games run in parallel instead
         self._ale = ALEInterface()
         self._ale.setFloat("repeat_action_probability", sticky)
-        self._ale.loadROM(_rom(game))
+        self._load(0)
+        self._just_loaded, self._unseeded = self._ale.cloneSystemState().serialize(), True
         self._actions = self._ale.getMinimalActionSet()
         self.action_names = tuple(action.name for action in self._actions)
         self._ball_byte = _WAITS_FOR_FIRE.get(game) if press_fire else None
@@ -88,6 +112,7 @@ class AtariEnv(gymnasium.Env):
         height, width = self._ale.getScreenDims()
         self.observation_space = gymnasium.spaces.Box(0, 255, (size, size) if size else (height, width), np.uint8)
         self._newest, self._previous = np.zeros((height, width), np.uint8), np.zeros((height, width), np.uint8)
+        self._colours = np.zeros((height, width, 3), np.uint8) if colours else None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
         """Start a game; a seed fixes the no-op count and every sticky action of it (as ale-py derives them)."""
@@ -95,15 +120,31 @@ class AtariEnv(gymnasium.Env):
         if seed is not None:
             words = np.random.SeedSequence(seed).generate_state(2)
             self._np_random, _ = seeding.np_random(int(words[0]))
-            self._ale.setInt("random_seed", words[1].astype(np.int32))
-            self._ale.loadROM(_rom(self.game))
+            self._seed_emulator(int(words[1].astype(np.int32)))
+        elif self._unseeded:
+            self._seed_emulator(int(self.np_random.integers(2**31)))
         self._ale.reset_game()
         for _ in range(self.np_random.integers(1, self._noop_max + 1)):
             self._ale.act(self._actions[0])
         self._ale.getScreenGrayscale(self._newest)
         self._previous[:] = 0
+        if self._colours is not None:
+            self._colours[:] = 0
         self._steps = 0
         return self._observation(), {"lives": self._ale.lives()}
+
+    def _load(self, seed: int) -> None:
+        self._ale.setInt("random_seed", seed)
+        self._ale.loadROM(_rom(self.game))
+
+    def _seed_emulator(self, seed: int) -> None:
+        """Loading the game is how ale-py takes a seed, at the price of 250 steps; its state just after can be had."""
+        self._unseeded = False
+        state = _reseeded(self._just_loaded, 0, seed)
+        if state is None:
+            self._load(seed)
+        else:
+            self._ale.restoreSystemState(ALEState(state))
 
     def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """One agent step. The reward is the change of score, unclipped; a lost life is not an end."""
@@ -116,6 +157,8 @@ class AtariEnv(gymnasium.Env):
                 break
             if i == self._frame_skip - 2:
                 self._ale.getScreenGrayscale(self._previous)
+                if self._colours is not None:
+                    self._ale.getScreenRGB(self._colours)
             elif i == self._frame_skip - 1:
                 self._ale.getScreenGrayscale(self._newest)
         self._steps += 1
@@ -134,8 +177,9 @@ class AtariEnv(gymnasium.Env):
         return self._ale.getRAM()
 
     def render(self) -> np.ndarray:
-        """(210, 160, 3) uint8: the last emulated frame in colour."""
-        return self._ale.getScreenRGB()
+        """(210, 160, 3) uint8 in colour: the last emulated frame, or with `colours` the maximum over the last two."""
+        screen = self._ale.getScreenRGB()
+        return screen if self._colours is None else np.maximum(screen, self._colours)
 
 
 class AtariVectorEnv(VectorEnv):

@@ -84,6 +84,8 @@ class SteppedHead:
     def __init__(self, head: DenseHead) -> None:
         pairs = zip(head.weights, head.biases, strict=True)
         self._weights = tuple(np.ascontiguousarray(np.concatenate([w.T, b[None]]), np.float32) for w, b in pairs)
+        most = max(len(weight) for weight in self._weights)
+        self._scratch = np.empty(most, np.int32), np.empty(most, np.float32)
         self._last: np.ndarray | None = None
 
     def reset(self, x: np.ndarray) -> np.ndarray:
@@ -97,7 +99,8 @@ class SteppedHead:
         if self._last is None or x.shape != self._last.shape:
             raise ValueError("call reset with the first sample before logits, and keep to its size")
         out = np.empty(self._weights[-1].shape[1], np.float32)
-        head_kernels.dense_layers(np.ascontiguousarray(x, np.float32), self._last, self._image, self._weights, out)
+        x = np.ascontiguousarray(x, np.float32)
+        head_kernels.dense_layers(x, self._last, self._image, self._weights, *self._scratch, out)
         return out
 
 

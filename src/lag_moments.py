@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 
 import array_files
-import resu_kernels
+import lag_kernels
 
 BLOCK = 1024  # frames per parallel block; results do not depend on it for integers
 CHUNK = 1 << 17  # steps whose products are held at a time
@@ -45,11 +45,11 @@ def _lag_products(x: np.ndarray, n_lags: int, method: str) -> tuple[np.ndarray, 
     products = np.zeros((len(x), n_lags), dtype)
     sums = np.empty((n_blocks, x.shape[1]), dtype)
     if not exact:
-        kernel = resu_kernels.lag_products_f64
+        kernel = lag_kernels.lag_products_f64
     elif method == "events" or (method == "auto" and changed_fraction(x) < EVENT_FRACTION):
-        kernel = resu_kernels.lag_products_events
+        kernel = lag_kernels.lag_products_events
     else:
-        kernel = resu_kernels.lag_products_u8
+        kernel = lag_kernels.lag_products_u8
     kernel(x, n_lags, BLOCK, products, sums)
     return products, sums.sum(axis=0)
 

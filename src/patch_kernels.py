@@ -12,38 +12,11 @@ into blocks, offline or online, gives the same bits.
 import numpy as np
 from numba import njit, prange
 
-from resu_kernels import _advance, _start, _write_all
+from resu_kernels import advance_events, begin_events, write_all
 
 FRACTION = 65_536  # a response is stored in steps of 1 / FRACTION of the unit's standard deviation
 GROUP = 8  # pixels that are evaluated side by side
 LARGEST = np.float32(32_000)  # responses are clipped here, thousands of standard deviations away
-
-
-@njit(cache=True, parallel=True, fastmath={"contract"})
-def lagged_spectra(spectra, out):
-    """Cross-spectra of all pairs of steps k apart, summed over time; complex numbers as (real, imaginary) pairs.
-
-    spectra  (T, F, 2M) float32     out  (L, F, M, 2M) float32: out[k, f, i] += conj(x_i) y with x = spectra[t, f] and
-             y = spectra[t + k, f]
-    """
-    n_frames, n_frequencies, width = spectra.shape
-    n_lags, n_maps = out.shape[0], width // 2
-    for f in prange(n_frequencies):
-        turned = np.empty(width, np.float32)  # -i y
-        total = np.zeros((n_lags, n_maps, width), np.float32)
-        for t in range(n_frames):
-            later = spectra[t, f]
-            for j in range(n_maps):
-                turned[2 * j] = later[2 * j + 1]
-                turned[2 * j + 1] = -later[2 * j]
-            for k in range(min(n_lags, t + 1)):
-                earlier = spectra[t - k, f]
-                for i in range(n_maps):
-                    row = total[k, i]
-                    real, imaginary = earlier[2 * i], earlier[2 * i + 1]
-                    for j in range(width):
-                        row[j] += real * later[j] + imaginary * turned[j]
-        out[:, f] += total
 
 
 @njit(cache=True)
@@ -135,17 +108,6 @@ def _write_map(response, changed, n_changed, unit, mean, image):
 
 
 @njit(cache=True)
-def _first_changed(last_change, newest, n_taps, changed):
-    """Pixels that layer 1 evaluated in this step; returns their number."""
-    n_changed = 0
-    for p in range(last_change.size):
-        if last_change[p] >= newest - n_taps + 1:
-            changed[n_changed] = p
-            n_changed += 1
-    return n_changed
-
-
-@njit(cache=True)
 def _patch_layers(step, fresh, changed, n_changed, lower, unit, weights, means, cell_of, rings, responses, sums,
                   last_changes, actives, n_actives):  # fmt: skip
     """Carry the changes of layer 1 up through the layers above at one step.
@@ -210,9 +172,9 @@ def encode_layers(
         start, stop = first + b * block, min(first + (b + 1) * block, n_frames)
         response = np.empty((n_pixels, n_filters), np.int32)
         first_sums = np.empty(gain.shape, np.int64)
-        last_change = np.empty(n_pixels, np.int64)
-        active, found, changed = np.empty((3, n_pixels), np.int32)
-        touched = np.empty(n_pixels + 1, np.int32)
+        places = np.empty((n_taps, n_pixels), np.int32)
+        jumps = np.empty((n_taps, n_pixels), np.int16)
+        counts, stamp, changed = np.empty(n_taps, np.int64), np.empty(n_pixels, np.int64), np.empty(n_pixels, np.int32)
         rings = [np.empty((w.shape[0], shape[0] + 2, shape[1] + 2, w.shape[2] // 3), np.float32) for w in weights]
         responses = [np.empty((n_pixels, w.shape[3]), np.int32) for w in weights]
         sums = [np.empty(g.shape, np.int64) for g in gains]
@@ -220,16 +182,15 @@ def encode_layers(
         actives = [np.empty(n_pixels, np.int32) for _ in weights]
         n_actives = np.zeros(n_layers, np.int64)
         begin = max(start - lead, 0)
-        n_active = 0
+        n_changed = 0
         for t in range(begin, stop):
             if t == begin:
-                n_active = _start(frames, t, taps, offsets, cell_of, response, first_sums, last_change, active)
+                begin_events(frames, t, taps, offsets, cell_of, response, first_sums, places, jumps, counts, stamp)
             else:
-                n_active, _ = _advance(
-                    frames, t, taps, offsets, cell_of, response, first_sums, last_change, active, n_active, found,
-                    touched,
+                n_changed = advance_events(
+                    frames[t - 1], frames[t], t, taps, cell_of, response, first_sums, places, jumps, counts, stamp,
+                    changed,
                 )  # fmt: skip
-            n_changed = _first_changed(last_change, t, n_taps, changed)
             _patch_layers(
                 t, t == begin, changed, n_changed, response, unit, weights, means, cell_of, rings, responses, sums,
                 last_changes, actives, n_actives,
@@ -237,27 +198,26 @@ def encode_layers(
             if t < start:
                 continue
             if pooled[0].shape[1] > 0:
-                _write_all(first_sums, gain, pooled[0][t - first])
+                write_all(first_sums, gain, pooled[0][t - first])
             for i in range(n_layers):
                 if pooled[i + 1].shape[1] > 0:
-                    _write_all(sums[i], gains[i], pooled[i + 1][t - first])
+                    write_all(sums[i], gains[i], pooled[i + 1][t - first])
             if maps.shape[0] > 0:
                 maps[t - first] = responses[n_layers - 1]
 
 
 @njit(cache=True)
 def encode_layers_step(
-    step, fresh, last_change, newest, n_taps, changed, lower, unit, weights, means, cell_of, rings, responses, sums,
-    last_changes, actives, n_actives, gain, out,
+    step, fresh, changed, n_changed, lower, unit, weights, means, cell_of, rings, responses, sums, last_changes,
+    actives, n_actives, gain, out,
 ):  # fmt: skip
     """One online step of the layers above, after layer 1 has moved on; the same numbers as `encode_layers`.
 
-    step, fresh              steps since the environment's episode began; this is its first
-    last_change, newest      layer 1's state in its own count of rows       gain, out   of the topmost layer
+    step, fresh     steps since the environment's episode began; this is its first
+    changed         the pixels that layer 1 lists as moved; overwritten       gain, out   of the topmost layer
     """
-    n_changed = _first_changed(last_change, newest, n_taps, changed)
     _patch_layers(
         step, fresh, changed, n_changed, lower, unit, weights, means, cell_of, rings, responses, sums, last_changes,
         actives, n_actives,
     )  # fmt: skip
-    _write_all(sums[len(sums) - 1], gain, out)
+    write_all(sums[len(sums) - 1], gain, out)

@@ -335,15 +335,18 @@ class ReSUEncoder:
     def reset(self, frames: np.ndarray) -> np.ndarray:
         """Start online encoding of B environments at their first frames (B, H, W) uint8; returns (B, D) float32."""
         frames = self._check_frames(frames)
-        n, p, k, c = len(frames), frames[0].size, self.n_units, len(self._area)
+        n, p, k, c, m = len(frames), frames[0].size, self.n_units, len(self._area), self.memory
         self._online = {
-            "history": np.empty((n, 4 * self.memory, p), np.uint8),
-            "newest": np.zeros(n, np.int64),
+            "last": np.empty((n, p), np.uint8),
+            "now": np.zeros(n, np.int64),
             "response": np.empty((n, p, k), np.int32),
             "sums": np.empty((n, c, 2 * k), np.int64),
-            "last_change": np.empty((n, p), np.int64),
-            "active": np.empty((n, p), np.int32),
-            "n_active": np.zeros(n, np.int64),
+            "places": np.empty((n, m, p), np.int32),
+            "jumps": np.empty((n, m, p), np.int16),
+            "counts": np.empty((n, m), np.int64),
+            "stamp": np.empty((n, p), np.int64),
+            "moved": np.empty((n, p), np.int32),
+            "n_moved": np.zeros(n, np.int64),
             "out": np.empty((n, 2 * k * c), np.float32),
         }
         if self.n_layers > 1:
@@ -355,7 +358,6 @@ class ReSUEncoder:
         """What the layers above keep of one environment between steps; arrays as in `patch_kernels`."""
         (height, width), p, n = self.mean_.shape, self.mean_.size, len(self.upper_)
         return {
-            "step": 0,
             "rings": tuple(
                 np.empty((self.memory2, height + 2, width + 2, layer.mean.shape[2]), np.float32)
                 for layer in self.upper_
@@ -365,7 +367,6 @@ class ReSUEncoder:
             "last_changes": tuple(np.empty(p, np.int64) for _ in range(n)),
             "actives": tuple(np.empty(p, np.int32) for _ in range(n)),
             "n_actives": np.zeros(n, np.int64),
-            "changed": np.empty(p, np.int32),
         }
 
     def step(
@@ -381,15 +382,15 @@ class ReSUEncoder:
         if self._online is None:
             raise ValueError("call reset(frames) with the first frames before step")
         state = self._online
-        n = len(state["newest"])
+        n = len(state["now"])
         restarted = np.zeros(n, bool) if restarted is None else np.asarray(restarted, bool)
         where = np.ones(n, bool) if where is None else np.asarray(where, bool)
         if len(frames) != n or restarted.shape != (n,) or where.shape != (n,):
             raise ValueError(f"expected frames and flags of {n} environments, not {len(frames)} and {restarted.shape}")
         resu_kernels.encode_step(
-            frames.reshape(n, -1), where, restarted, state["history"], state["newest"], self._taps, self._offsets,
-            self._cell_of, self._gain, state["response"], state["sums"], state["last_change"], state["active"],
-            state["n_active"], state["out"],
+            frames.reshape(n, -1), where, restarted, state["last"], state["now"], self._taps, self._offsets,
+            self._cell_of, self._gain, state["response"], state["sums"], state["places"], state["jumps"],
+            state["counts"], state["stamp"], state["moved"], state["n_moved"], state["out"],
         )  # fmt: skip
         if self.n_layers == 1:
             return state["out"].copy()
@@ -400,13 +401,11 @@ class ReSUEncoder:
     def _step_upper(self, b: int, fresh: bool) -> np.ndarray:
         assert self._online is not None
         lower, upper = self._online, self._upper_states[b]
-        upper["step"] = 0 if fresh else upper["step"] + 1
         out = np.empty(self.n_features, np.float32)
         patch_kernels.encode_layers_step(
-            upper["step"], fresh, lower["last_change"][b], lower["newest"][b], self.memory, upper["changed"],
-            lower["response"][b], self._unit, self._weights, self._means, self._cell_of, upper["rings"],
-            upper["responses"], upper["sums"], upper["last_changes"], upper["actives"], upper["n_actives"],
-            self._gains[-1], out,
+            lower["now"][b], fresh, lower["moved"][b], lower["n_moved"][b], lower["response"][b], self._unit,
+            self._weights, self._means, self._cell_of, upper["rings"], upper["responses"], upper["sums"],
+            upper["last_changes"], upper["actives"], upper["n_actives"], self._gains[-1], out,
         )  # fmt: skip
         return out
 

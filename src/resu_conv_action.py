@@ -23,6 +23,7 @@ from typing import Any, Self
 import numpy as np
 
 import array_files
+import lag_kernels
 import lag_moments
 import resu_conv
 import resu_core
@@ -142,7 +143,7 @@ class ActionMoments:
             self._close()
         self._seen = min(self._seen + len(x), self._lead)
         sums = np.empty(len(x), np.int64)
-        resu_kernels.frame_sums_u8(x, sums)
+        lag_kernels.frame_sums_u8(x, sums)
         sums = np.concatenate([self._tail_sums, sums])
         actions = np.concatenate([self._tail_actions, actions])
         self._count(sums, actions)

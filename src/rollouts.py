@@ -231,9 +231,9 @@ def record_game(
     """One game of at most `most` steps with everything that was seen and done.
 
     teacher   answers every observation without acting on it: its actions become the targets
-    screens   keep the colour screens, too (100 kB per step)
+    screens   keep the colour screens, too (100 kB per step): as the frames, the maximum over the last two emulated ones
     """
-    env = environment(**env_options)
+    env = environment(**env_options, **({"colours": True} if screens else {}))
     frame = _begin(env, policy, rng)
     if teacher is not None:
         teacher.start(rng, env.action_names)

@@ -12,7 +12,7 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import AtariPreprocessing
 
-from atari_env import GAMES, AtariEnv, AtariVectorEnv, EncodedEnv, EncodedVectorEnv
+from atari_env import GAMES, AtariEnv, AtariVectorEnv, EncodedEnv, EncodedVectorEnv, _reseeded
 from resu_conv import ReSUEncoder
 from sb3_bridge import SB3VecEnv
 
@@ -56,6 +56,54 @@ def test_another_seed_gives_another_game():
     ours.reset(seed=8), theirs.reset(seed=7)
     frames = [(ours.step(i % 6)[0], theirs.step(i % 6)[0]) for i in range(100)]
     assert not all(np.array_equal(a, b) for a, b in frames)
+
+
+def test_colours_of_two_frames_show_what_flickers():
+    """Asteroids draws the ship in every second emulated frame; the picture holds what the observation holds."""
+    env, plain = (AtariEnv("asteroids", size=0, sticky=0.0, colours=colours) for colours in (True, False))
+    env.reset(seed=2), plain.reset(seed=2)
+    dark = 0
+    for _ in range(60):
+        frame = env.step(0)[0]
+        plain.step(0)
+        assert np.array_equal(env.render().any(axis=2), frame > 0)
+        dark += bool((plain.render().any(axis=2) != (frame > 0)).any())
+    assert dark > 10  # the last frame alone lacks something now and then
+
+
+@pytest.mark.parametrize("game", GAMES)
+def test_seeding_without_loading_is_loading_with_the_seed(game):
+    """The emulator's whole state equals that after loading the game with the seed, whatever was played before."""
+    env = AtariEnv(game)
+    env.reset(seed=1)
+    for action in range(20):
+        env.step(action % 3)
+    for seed in (5, -7, 2**31 - 1):
+        env._seed_emulator(seed)
+        quick = env._ale.cloneSystemState().serialize()
+        env._load(seed)
+        assert quick == env._ale.cloneSystemState().serialize()
+        env._load(seed + 1 if seed < 2**31 - 1 else 0)
+        assert quick != env._ale.cloneSystemState().serialize()
+
+
+def test_an_unknown_layout_of_the_emulators_state_means_loading_the_game():
+    env, other = AtariEnv("pong"), AtariEnv("pong")
+    env._just_loaded = env._just_loaded[:-8] + b"something" + env._just_loaded[-8:]
+    env._just_loaded = env._just_loaded.replace(b" 624", b" 623")
+    assert _reseeded(env._just_loaded, 0, 1) is None
+    assert np.array_equal(env.reset(seed=4)[0], other.reset(seed=4)[0])
+    for _ in range(100):
+        assert np.array_equal(env.step(2)[0], other.step(2)[0])
+
+
+def test_without_a_seed_every_new_environment_plays_another_game():
+    envs = [AtariEnv("breakout") for _ in range(2)]
+    frames = []
+    for env in envs:
+        env.reset()
+        frames.append(np.stack([env.step(1 + i % 3)[0] for i in range(100)]))
+    assert not np.array_equal(*frames)
 
 
 def test_gymnasium_accepts_it():

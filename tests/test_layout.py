@@ -11,9 +11,9 @@ import pytest
 SRC = Path(__file__).resolve().parent.parent / "src"
 ROOT = SRC.parent
 FLOORS = [
-    {"array_files", "stats_ci", "resu_kernels", "head_kernels", "torch_kernels", "filter_shapes"},
-    {"stage_io", "lag_moments", "patch_kernels", "original_claims", "power", "record"},
-    {"resu_core", "dead_leaves", "patch_moments"},
+    {"array_files", "stats_ci", "lag_kernels", "head_kernels", "torch_kernels", "filter_shapes"},
+    {"stage_io", "lag_moments", "resu_kernels", "original_claims", "power", "record"},
+    {"resu_core", "dead_leaves", "patch_kernels", "patch_moments"},
     {"patch_layers"},
     {"resu_conv", "atari_env", "heads", "figures"},
     {
@@ -54,7 +54,7 @@ ONLY_HOME = {
     "matplotlib": {"figures"},
     "gymnasium": {"atari_env", "sb3_bridge"},
     "ale_py": {"atari_env"},
-    "numba": {"resu_kernels", "patch_kernels", "head_kernels"},
+    "numba": {"lag_kernels", "resu_kernels", "patch_kernels", "head_kernels"},
 }
 MODULES = sorted(path.stem for path in SRC.glob("*.py"))
 

@@ -1,0 +1,168 @@
+"""The compiled loops of the moments: lag products of frames and of spectra. Arrays in, arrays out, nothing else.
+
+T frames, P pixels (or parallel series), L lags.
+
+Frames have two loops. The *dense* one touches every pixel of every frame. The *event-driven* one does work only where
+a pixel changed: Atari screens hardly move. Integer inputs are summed in int64, so both give the same bits, and so does
+any split of the frames over blocks and threads.
+"""
+
+import numpy as np
+from numba import njit, prange
+
+TILE = 16_384  # pixels per inner product tile: 255^2 * TILE < 2^31, and a tile of every lag stays in the L2 cache
+
+
+@njit(cache=True)
+def _dot_u8(a, b):
+    """Inner product of two uint8 vectors, exact for any length (int32 within a tile, int64 across tiles)."""
+    total = np.int64(0)
+    for lo in range(0, a.size, TILE):
+        a_tile, b_tile = a[lo : lo + TILE], b[lo : lo + TILE]
+        part = np.int32(0)
+        for p in range(a_tile.size):  # the casts keep it 32 bits wide, which compiles to vpmaddwd
+            part = np.int32(part + np.int32(np.int32(a_tile[p]) * np.int32(b_tile[p])))
+        total += part
+    return total
+
+
+@njit(cache=True, parallel=True)
+def lag_products_u8(x, n_lags, block, products, sums):
+    """Dense pass over uint8 frames.
+
+    x         (T, P) uint8, C-contiguous
+    products  (T, L) int64, filled with <x_t, x_{t+k}> for t + k < T (other entries are left alone)
+    sums      (ceil(T / block), P) int64, filled with the per-pixel sums of each block of frames
+    """
+    n_frames, n_pixels = x.shape
+    for b in prange(sums.shape[0]):
+        start, stop = b * block, min((b + 1) * block, n_frames)
+        partial = np.zeros(n_pixels, np.int32)  # block * 255 < 2^31
+        for t in range(start, stop):
+            for k in range(min(n_lags, n_frames - t)):
+                products[t, k] = _dot_u8(x[t], x[t + k])
+            for p in range(n_pixels):
+                partial[p] = np.int32(partial[p] + np.int32(x[t, p]))
+        for p in range(n_pixels):
+            sums[b, p] = partial[p]
+
+
+@njit(cache=True, parallel=True)
+def lag_products_f64(x, n_lags, block, products, sums):
+    """Dense pass over float64 series; arguments as in `lag_products_u8` with float64 outputs."""
+    n_frames, n_pixels = x.shape
+    for b in prange(sums.shape[0]):
+        start, stop = b * block, min((b + 1) * block, n_frames)
+        for p in range(n_pixels):
+            sums[b, p] = 0.0
+        for t in range(start, stop):
+            for k in range(min(n_lags, n_frames - t)):
+                total = 0.0
+                for p in range(n_pixels):
+                    total += x[t, p] * x[t + k, p]
+                products[t, k] = total
+            for p in range(n_pixels):
+                sums[b, p] += x[t, p]
+
+
+@njit(cache=True, parallel=True)
+def frame_sums_u8(x, sums):
+    """Sum of each frame: x (T, P) uint8, C-contiguous -> sums (T,) int64, filled."""
+    for t in prange(x.shape[0]):
+        total = np.int64(0)
+        for lo in range(0, x.shape[1], TILE):
+            tile = x[t, lo : lo + TILE]
+            part = np.int32(0)
+            for p in range(tile.size):
+                part = np.int32(part + np.int32(tile[p]))
+            total += part
+        sums[t] = total
+
+
+@njit(cache=True)
+def changes(old, new, words, found):
+    """Indices of the pixels that differ between two uint8 frames; returns how many were written to `found`.
+
+    Frames are compared eight pixels at a time where their length allows it (`words` is their uint64 view width).
+    """
+    n = 0
+    if words > 0:
+        old8, new8 = old.view(np.uint64), new.view(np.uint64)
+        for w in range(words):
+            if old8[w] != new8[w]:
+                for p in range(8 * w, 8 * w + 8):
+                    if old[p] != new[p]:
+                        found[n] = p
+                        n += 1
+    else:
+        for p in range(old.size):
+            if old[p] != new[p]:
+                found[n] = p
+                n += 1
+    return n
+
+
+@njit(cache=True, parallel=True)
+def lag_products_events(x, n_lags, block, products, sums):
+    """Event-driven pass over uint8 frames; arguments and result as in `lag_products_u8`.
+
+    With e = x_{t+1} - x_t, nonzero only at changed pixels, the product rule gives
+        d_k(t+1) = d_k(t) + <e_t, x_{t+1+k}> + <x_t, e_{t+k}>.
+    Each block starts from a dense evaluation.
+    """
+    n_frames, n_pixels = x.shape
+    words = n_pixels // 8 if n_pixels % 8 == 0 else 0
+    for b in prange(sums.shape[0]):
+        start, stop = b * block, min((b + 1) * block, n_frames)
+        found = np.empty(n_pixels, np.int32)
+        step = np.zeros((stop - start, n_lags), np.int64)  # step[t - start] = d(t + 1) - d(t)
+        total = sums[b]
+        for p in range(n_pixels):
+            total[p] = np.int64(x[start, p]) * (stop - start)
+        for t in range(start, min(stop + n_lags, n_frames) - 1):
+            n_found = changes(x[t], x[t + 1], words, found)
+            inside = t < stop - 1
+            n_after = min(n_lags, n_frames - t - 1) if inside else 0  # lags k with t + 1 + k < T
+            first_lag = max(0, t - (stop - 2))  # source frame t - k must be a step of this block
+            last_lag = min(n_lags - 1, t - start)
+            for i in range(n_found):
+                p = found[i]
+                change = np.int64(x[t + 1, p]) - np.int64(x[t, p])
+                if inside:
+                    total[p] += change * (stop - 1 - t)
+                for k in range(n_after):
+                    step[t - start, k] += change * np.int64(x[t + 1 + k, p])
+                for k in range(first_lag, last_lag + 1):
+                    step[t - k - start, k] += change * np.int64(x[t - k, p])
+        for k in range(min(n_lags, n_frames - start)):
+            products[start, k] = _dot_u8(x[start], x[start + k])
+        for t in range(start, stop - 1):
+            for k in range(min(n_lags, n_frames - t - 1)):
+                products[t + 1, k] = products[t, k] + step[t - start, k]
+
+
+@njit(cache=True, parallel=True, fastmath={"contract"})
+def lagged_spectra(spectra, out):
+    """Cross-spectra of all pairs of steps k apart, summed over time; complex numbers as (real, imaginary) pairs.
+
+    spectra  (T, F, 2M) float32     out  (L, F, M, 2M) float32: out[k, f, i] += conj(x_i) y with x = spectra[t, f] and
+             y = spectra[t + k, f]
+    """
+    n_frames, n_frequencies, width = spectra.shape
+    n_lags, n_maps = out.shape[0], width // 2
+    for f in prange(n_frequencies):
+        turned = np.empty(width, np.float32)  # -i y
+        total = np.zeros((n_lags, n_maps, width), np.float32)
+        for t in range(n_frames):
+            later = spectra[t, f]
+            for j in range(n_maps):
+                turned[2 * j] = later[2 * j + 1]
+                turned[2 * j + 1] = -later[2 * j]
+            for k in range(min(n_lags, t + 1)):
+                earlier = spectra[t - k, f]
+                for i in range(n_maps):
+                    row = total[k, i]
+                    real, imaginary = earlier[2 * i], earlier[2 * i + 1]
+                    for j in range(width):
+                        row[j] += real * later[j] + imaginary * turned[j]
+        out[:, f] += total
