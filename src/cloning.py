@@ -17,6 +17,7 @@ import figures
 import heads
 import record
 from atari_env import STEPS_PER_SECOND, AtariEnv
+from figures import Figure
 from heads import DenseHead, SteppedHead
 from resu_conv import ReSUEncoder
 from rollouts import AGGREGATION, EVALUATION, Buffer, Policy, collect, game_rngs, record_game
@@ -104,6 +105,18 @@ def film(clone: Clone, seed: int, skip: float, seconds: float, title: str, game:
     actions = [names[action] for action in recording.actions[first:]]
     scores = np.concatenate([[0], recording.rewards.cumsum()[:-1]])[first:]
     return figures.gameplay_gif(recording.screens[first:], maps, actions, scores, title, STEPS_PER_SECOND)
+
+
+def at_work(clone: Clone, seed: int, step: int, title: str, game: str, **env_options: Any) -> Figure:
+    """A picture of a clone's code at one step of a game: the past that it looks at, its filters, its maps."""
+    assert isinstance(clone.code, ReSUEncoder)
+    encoder = clone.code
+    recording = record_game(
+        clone, next(game_rngs((seed, EVALUATION))), {"game": game, **env_options}, None, step + encoder.memory
+    )
+    maps = encoder.maps(recording.frames)[-1]
+    past = recording.frames[::-1][: encoder.memory]
+    return figures.unit_at_work(past, encoder.filters_, encoder.correlations_, maps, title)
 
 
 class Lessons:

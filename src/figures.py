@@ -294,6 +294,45 @@ def growth(panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], un
     return figure
 
 
+def unit_at_work(
+    frames: np.ndarray, filters: np.ndarray, correlations: np.ndarray, maps: np.ndarray, title: str
+) -> Figure:
+    """From the past to the code: the newest frames, the filters that each pixel's past is weighted with, their maps.
+
+    frames (m, H, W) uint8, newest first; filters (K, m), newest tap first; correlations (K,); maps (2K, H, W), ON first
+    """
+    memory, n_units = len(frames), len(filters)
+    figure = plt.figure(figsize=(12, 4.2), layout="constrained")
+    widths = [memory * 0.55, 3.4, n_units * 1.05]
+    past, middle, code = figure.subfigures(1, 3, squeeze=False, width_ratios=widths)[0]
+    rows = 2 if memory > 2 else 1
+    for j, axes in enumerate(past.subplots(rows, -(-memory // rows), squeeze=False).flat):
+        axes.axis("off")
+        if j < memory:
+            axes.imshow(frames[j], cmap="gray", vmin=0, vmax=255)
+            axes.set_title("now" if j == 0 else f"{j} step{'s' if j > 1 else ''} ago", fontsize=8)
+    past.suptitle("past of every pixel", fontsize=10)
+    axes = middle.subplots()
+    for k, (taps, correlation) in enumerate(zip(filters, correlations, strict=True)):
+        axes.plot(-np.arange(memory), taps / np.abs(taps).max(), "o-", label=f"{k}: correlation {correlation:.3f}")
+    axes.axhline(0, color="grey", linewidth=0.8)
+    axes.set(xlabel="lag [steps]", xticks=-np.arange(memory), ylabel="tap / largest tap", ylim=(-1.1, 1.75))
+    axes.legend(fontsize=8, title="filter", title_fontsize=8, ncol=2, loc="upper center")
+    middle.suptitle("canonical directions: what predicts the future best", fontsize=10)
+    grid = code.subplots(2, n_units, squeeze=False)
+    for i, image in enumerate(maps):
+        row, k = divmod(i, n_units)
+        full = max(float(maps[k].max()), float(maps[n_units + k].max()), 1e-12)
+        level = np.sqrt(np.clip(image / full, 0, 1))[..., None]
+        colour = np.array(OFF_COLOUR if row else ON_COLOUR)
+        grid[row, k].imshow((BACKGROUND + level * (colour - BACKGROUND)).astype(np.uint8))
+        grid[row, k].set_title(f"{'OFF' if row else 'ON'} {k}", fontsize=8)
+        grid[row, k].axis("off")
+    code.suptitle("rectified responses", fontsize=10)
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
 def gameplay_image(screen: np.ndarray, maps: np.ndarray, full_scale: np.ndarray, lines: Sequence[str]) -> np.ndarray:
     """One frame of a GIF: the game on the left, the ON/OFF maps of the code on the right, text below.
 

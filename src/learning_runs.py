@@ -167,6 +167,13 @@ def lowest(curves: np.ndarray, parts: int) -> np.ndarray:
     return np.asarray(means.min(axis=1), float)
 
 
+def between(curves: np.ndarray, steps: int, start: float, stop: float) -> np.ndarray:
+    """(seeds,) mean of each curve (seeds, P) over `steps` between two step counts; NaN where no game ended."""
+    centres = (np.arange(curves.shape[1]) + 0.5) * steps / curves.shape[1]
+    part = np.ma.masked_invalid(curves[:, (centres > start) & (centres < stop)])
+    return np.ma.filled(part.mean(axis=1), np.nan).astype(float)
+
+
 def stretched(curves: np.ndarray, steps: int, axis_steps: int) -> np.ndarray:
     """Curves (seeds, P) over `steps` as (seeds, P) over the longer axis_steps; NaN where nothing was learned."""
     n = curves.shape[1]

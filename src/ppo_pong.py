@@ -7,7 +7,7 @@ Falsified  if the 95 % interval over seeds lies below +17. Other games (--game):
 Original   DQN alone: -19.7 after 500,000 steps
 Reads      data/<game>_random_s*          Writes  results/ppo_<game>.{npz,json,log,png}, results/clones/, data/learning/
 Run        python src/ppo_pong.py                                       (60 min on 2 cores, 3 seeds)
-           python src/ppo_pong.py --views features frames               (the DQN network beside it)
+           python src/ppo_pong.py --views features frames               (the DQN network beside it; 40 min more a seed)
            python src/ppo_pong.py --start clone                         (the policy begins as a clone)
            python src/ppo_pong.py --game breakout --steps 2500000
            python src/ppo_pong.py --smoke                               (1 min, proves nothing)
@@ -47,6 +47,8 @@ class Config:
     n_frames: int = 60_000  # of random play, to fit the encoder on; of the expert, to clone  [agent steps]
     steps: int = 3_000_000  # of learning [agent steps]
     segment: int = 250_000  # between checkpoints [agent steps]
+    frames_steps: int = 500_000  # of learning on frames, which takes no less time  [agent steps]
+    frames_segment: int = 50_000  # between its checkpoints [agent steps]
     n_envs: int = 16  # games side by side
     critic_first: int = 50_000  # steps in which a clone's policy stays as it is  [agent steps]
     memory: int = 4  # frames in the past of a filter, and number of filters
@@ -62,6 +64,8 @@ SMOKE = {
     "n_frames": 1200,
     "steps": 256,
     "segment": 128,
+    "frames_steps": 128,
+    "frames_segment": 64,
     "n_envs": 2,
     "grid": (6, 4),
     "games": 1,
@@ -97,15 +101,16 @@ def measure(run: Run, setting: Setting, recipe: Recipe, seed: int) -> dict[str, 
 def main(argv: list[str] | None = None) -> None:
     """All seeds of all views, then table, verdicts and learning curves."""
     config = parse_config(Config, argv, SMOKE)
-    require_positive(config, "seeds", "n_frames", "steps", "segment", "n_envs", "games")
+    require_positive(
+        config, "seeds", "n_frames", "steps", "segment", "frames_steps", "frames_segment", "n_envs", "games"
+    )
     variant = ("" if config.game == "pong" else f"_{config.game}") + ("_clone" if config.start == "clone" else "")
     run = start_run(__file__, config, "" if config.smoke else variant)
     c = run.config
     cells = {}
     for view in c.views:
         recipe = Recipe(
-            c.steps,
-            c.segment,
+            *((c.steps, c.segment) if view == "features" else (c.frames_steps, c.frames_segment)),
             c.n_envs,
             critic_first=c.critic_first if c.start == "clone" and view == "features" else 0,
         )
@@ -118,13 +123,14 @@ def main(argv: list[str] | None = None) -> None:
     rng = np.random.default_rng(0)
     rows, verdicts, curves, means = [], [], {}, {}
     arrays: dict[str, Any] = {}
+    n_steps = {"features": c.steps, "frames": c.frames_steps}
     for view, found in cells.items():
-        scores = np.array([cell["scores"][str(c.steps)] for cell in found])
+        scores = np.array([cell["scores"][str(n_steps[view])] for cell in found])
         means[view] = stats_ci.mean_over_games(scores)
         estimate = stats_ci.estimate(means[view], rng)
         rows.append(
             {
-                "policy": f"{LABELS[view]}, {c.steps / 1e6:g} M steps",
+                "policy": f"{LABELS[view]}, {n_steps[view] / 1e6:g} M steps",
                 "score [95 % interval over seeds]": str(estimate),
                 "worst and best game": f"{scores.min():.0f} .. {scores.max():.0f}",
                 "minutes of learning": f"{np.mean([cell['minutes'][-1] for cell in found]):.0f}",
@@ -138,7 +144,10 @@ def main(argv: list[str] | None = None) -> None:
                 "verdict": stats_ci.verdict_positive(stats_ci.estimate(means[view] - TARGETS[c.game], rng)),
             }
         )
-        curves[LABELS[view]] = arrays[f"curves_{view}"] = learning_runs.curves(found)
+        arrays[f"curves_{view}"] = learning_runs.curves(found)
+        curves[LABELS[view]] = learning_runs.stretched(
+            arrays[f"curves_{view}"], n_steps[view], max(n_steps[shown] for shown in cells)
+        )
         arrays[f"scores_{view}"] = scores
         arrays[f"minutes_{view}"] = np.array([cell["minutes"] for cell in found])
     if c.start == "clone" and "features" in cells:
@@ -150,11 +159,27 @@ def main(argv: list[str] | None = None) -> None:
         verdicts.append({"claim": "learning improves on the clone", "estimate": str(gain),
                          "verdict": stats_ci.verdict_positive(gain)})  # fmt: skip
     if len(cells) == 2:
+        minutes = {view: np.mean([cell["minutes"][-1] for cell in found]) for view, found in cells.items()}
         gain = stats_ci.paired_difference(means["features"], means["frames"], rng)
-        verdicts.append({"claim": "features score above frames after as many steps", "estimate": str(gain),
-                         "verdict": stats_ci.verdict_positive(gain)})  # fmt: skip
+        verdicts.append(
+            {
+                "claim": f"final policies: features ({minutes['features']:.0f} min of learning) score above frames "
+                f"({minutes['frames']:.0f} min)",
+                "estimate": str(gain),
+                "verdict": stats_ci.verdict_positive(gain),
+            }
+        )
+        stop = min(n_steps.values())
+        returns = [
+            learning_runs.between(arrays[f"curves_{view}"], n_steps[view], 0.8 * stop, stop)
+            for view in ("features", "frames")
+        ]
+        if np.isfinite(returns).all():
+            gain = stats_ci.paired_difference(returns[0], returns[1], rng)
+            verdicts.append({"claim": f"training games up to {stop / 1e6:g} M steps: features return more than frames",
+                             "estimate": str(gain), "verdict": stats_ci.verdict_positive(gain)})  # fmt: skip
     figure = figures.learning_curves(
-        curves, c.steps, {"target": TARGETS[c.game]},
+        curves, max(n_steps[view] for view in cells), {"target": TARGETS[c.game]},
         f"{TASKS[c.game].label}: return of training games (sampled actions), one line per seed, n = {c.seeds}",
     )  # fmt: skip
     run.finish(rows, verdicts, figure, **arrays)

@@ -1,8 +1,10 @@
 """Stage 10: GIFs of clones at play: the game, the score, the chosen action, and the ON/OFF maps of the code beside it.
 
+With them comes a picture of the code at work in Pong.
+
 Asteroids has a script of its own, record_asteroids.py. FIRE is pressed when Breakout waits for it.
 
-Reads      results/clones/<game>_<expert>_*      Writes  media/<game>.gif, results/record_gameplay.{json,log}
+Reads      results/clones/<game>_<expert>_*      Writes  media/<game>.gif, results/record_gameplay.{json,log,png}
 Run        python src/record_gameplay.py                       (2 min)
            python src/record_gameplay.py --games pong --seconds 10
            python src/record_gameplay.py --smoke               (needs python src/bc_pong.py --smoke first)
@@ -13,7 +15,8 @@ from operator import methodcaller
 from typing import Literal
 
 import array_files
-from cloning import CLONED_BY, Clone, film
+from atari_env import STEPS_PER_SECOND
+from cloning import CLONED_BY, Clone, at_work, film
 from demonstrations import TASKS
 from stage_io import guard, parse_config, start_run
 
@@ -48,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
         raise ValueError(f"--seconds must not be negative, not {config.seconds:g}")
     run = start_run(__file__, config)
     c = run.config
-    rows = []
+    rows, figure = [], None
     for game in c.games:
         expert, skip, seconds = FILMS[game]
         expert, skip, seconds = c.expert or expert, min(skip, 1.0) if c.smoke else skip, c.seconds or seconds
@@ -57,11 +60,14 @@ def main(argv: list[str] | None = None) -> None:
         clone = Clone.load(run.results / "clones" / name, remedy)
         title = f"{TASKS[game].label}: a ReSU clone of the {expert.split('_')[0]} expert"
         gif = film(clone, c.seed, skip, seconds, title, game, **TASKS[game].env)
+        if game == "pong":
+            caption = "ReSU, learned in closed form, at work in Pong"
+            figure = at_work(clone, c.seed, round(skip * STEPS_PER_SECOND), caption, game)
         path = run.media / f"{game}.gif"
         array_files.write_atomically(path, methodcaller("write", gif))
         rows.append({"file": path.name, "clone of": expert, "seconds of play": seconds, "MB": len(gif) / 1e6})
         run.log(str(rows[-1]))
-    run.finish(rows)
+    run.finish(rows, figure=figure)
 
 
 if __name__ == "__main__":

@@ -273,5 +273,8 @@ def test_curves_dips_and_axes():
     assert learning_runs.lowest(curves, 3).tolist() == [-1.0, 1.0]
     with pytest.raises(ValueError, match="no training game"):
         learning_runs.lowest(np.full((1, 6), np.nan), 3)
+    found = learning_runs.between(np.array([[1.0, 2, 3, np.nan], [np.nan, 5, np.nan, 7]]), 100, 25, 75)
+    assert found.tolist() == [2.5, 5.0]
+    assert np.isnan(learning_runs.between(np.full((1, 4), np.nan), 100, 0, 100)).all()
     wide = learning_runs.stretched(np.array([[1.0, 2, 3, 4]]), 50, 100)
     assert wide[0, :2].tolist() == [2.0, 4.0] and np.isnan(wide[0, 2:]).all()
