@@ -23,6 +23,11 @@ from imitation import LABELS, ROWS, Row
 from resu_conv import ReSUEncoder
 from stage_io import guard, parse_config, require_positive, start_run
 
+ORIGINAL: dict[str, dict[Row, str]] = {  # of an expert of its own, see demonstrations.TASKS
+    "space_invaders": {"expert": "about 350", "resu mlp": "352"},
+    "breakout": {"expert": "38", "resu mlp": "17.4 +- 2.1"},
+    "asteroids": {"expert": "sweeps and fires at random", "resu mlp": "validation accuracy .25"},
+}
 TARGETS = {"breakout": 40.0, "space_invaders": 450.0}  # points that a clone of the best expert should exceed
 
 
@@ -106,7 +111,10 @@ def main(argv: list[str] | None = None) -> None:
 
     cells = {row: [cell(row, seed) for seed in range(c.seeds)] for row in rows_wanted}
     table, verdicts, figure, scores = imitation.tabulate(
-        cells, task.margin, f"{task.label}, imitating the {expert} expert, sticky {c.sticky:g}"
+        cells,
+        task.margin,
+        f"{task.label}, imitating the {expert} expert, sticky {c.sticky:g}",
+        ORIGINAL.get(c.game),
     )
     if not c.dagger_rounds:  # what was left out is shown as missing
         table += [

@@ -35,7 +35,6 @@ class Config:
     n_units: int = 4  # filters
     grid: tuple[int, int] = (16, 8)  # pooling cells (rows, columns)
     workers: int = -1  # processes on this machine, -1 for all cores
-    dask: str = ""  # address of a Dask scheduler whose workers are used instead
     method: str = "auto"  # or dense, events, torch:cpu, torch:cuda
     shard: int = sharding.SHARD  # frames of one task
     smoke: bool = False  # a buffer of its own
@@ -58,11 +57,10 @@ def main(argv: list[str] | None = None) -> None:
     if not paths:
         raise ValueError(f"no file matches {' '.join(patterns) or 'nothing'}: give globs of .npy files, in quotes")
     started = time.perf_counter()
-    with sharding.workers(c.dask):
-        encoder = sharding.fit(
-            paths, n_jobs=c.workers, shard=c.shard, method=c.method,
-            memory=c.memory, horizon=c.horizon, n_units=c.n_units, grid=c.grid,
-        )  # fmt: skip
+    encoder = sharding.fit(
+        paths, n_jobs=c.workers, shard=c.shard, method=c.method,
+        memory=c.memory, horizon=c.horizon, n_units=c.n_units, grid=c.grid,
+    )  # fmt: skip
     seconds = time.perf_counter() - started
     encoder.save(out)
     for path in paths if c.encode else ():

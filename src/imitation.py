@@ -109,12 +109,16 @@ def measure(run: Run, task: Imitation, row: Row, seed: int, save: bool) -> dict[
 
 
 def tabulate(
-    cells: Mapping[Row, Sequence[Mapping[str, Any]]], margin: float, title: str
+    cells: Mapping[Row, Sequence[Mapping[str, Any]]],
+    margin: float,
+    title: str,
+    original: Mapping[Row, str] | None = None,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], figures.Figure, dict[str, Any]]:
     """Table, verdicts, figure and arrays (scores by row) of finished cells.
 
     cells    row: one result of `measure` per seed, the same seeds in every row
     margin   within which two scores count as equivalent  [points]
+    original what the original investigation reports of a row
     """
     rng = np.random.default_rng(0)
     rows = list(cells)
@@ -127,6 +131,7 @@ def tabulate(
         table.append(
             {
                 "policy": LABELS[row],
+                **({"original": original.get(row, "")} if original else {}),
                 "validation accuracy": f"{np.mean(accuracy):.3f}" if accuracy else "",
                 "score [95 % interval over seeds]": str(estimates[row]),
                 "worst and best game": f"{min(min(x['scores']) for x in cells[row]):.0f} .. "

@@ -138,9 +138,12 @@ FINDINGS = (
     "{bc_breakout: fitting on Breakout: better than the frozen Pong encoder}. The canonical directions of a game are "
     "not those with which it is played best. A network trained end to end on the same frames scores higher still, by "
     "{transfer_forgetting: Breakout: the network end to end scores above ReSU with an MLP}, though not in Pong.",
-    "In Pong it matters little to a clone that its filters are canonical: with the same head ReSU scores above random "
-    "filters by {bc_pong: ReSU L1 with an MLP scores above: random filters, MLP 256x2} and above temporal PCA by "
-    "{bc_pong: ReSU L1 with an MLP scores above: temporal PCA, MLP 256x2}. In Breakout it does matter: "
+    "In Pong it matters little to a clone that its filters are canonical, or that there are any: with the same head "
+    "ReSU scores above random filters by {bc_pong: ReSU L1 with an MLP scores above: random filters, MLP 256x2}, above "
+    "temporal PCA by {bc_pong: ReSU L1 with an MLP scores above: temporal PCA, MLP 256x2} and above two raw frames by "
+    "{bc_pong: ReSU L1 with an MLP scores above: raw(t,t-1), MLP 256x2}, where the original's raw frames lost every "
+    "point; with linear heads raw frames score higher, the difference being "
+    "{bc_pong: linear heads: ReSU L1 scores above raw(t,t-1)}. In Breakout it does matter: "
     "{bc_breakout: fitting on Breakout: better than random filters} above random filters.",
 )
 

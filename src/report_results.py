@@ -1,6 +1,7 @@
 """Rebuild RESULTS.md, and the tables in README.md, from results/*.json alone. No number in them is typed by hand.
 
-A block in README.md between `<!-- results: NAME -->` and `<!-- end -->` is replaced by the tables of results/NAME.json.
+A block in README.md between `<!-- results: NAME -->` and `<!-- end -->` is replaced by the tables of results/NAME.json;
+with `<!-- results: NAME: PATTERN -->` only by the rows whose first column matches.
 A stage without a result is listed as missing; a result that came from uncommitted code is marked.
 
 Reads      results/*.json          Writes  RESULTS.md, README.md (or, with --smoke, results/smoke/RESULTS.md)
@@ -125,14 +126,22 @@ def results_page(results: Path) -> str:
 
 
 def fill_readme(text: str, results: Path) -> str:
-    """README text with every marked block rebuilt."""
+    """README text with every marked block rebuilt; `<!-- results: NAME: PATTERN -->` shows the rows that match."""
 
     def replace(match: re.Match[str]) -> str:
-        path = results / f"{match[1]}.json"
-        body = tables(array_files.read_json(path)) if path.is_file() else f"(missing: `{path.name}`)"
-        return f"<!-- results: {match[1]} -->\n{body}\n<!-- end -->"
+        name, pattern = match[1], match[2]
+        path = results / f"{name}.json"
+        body = f"(missing: `{path.name}`)"
+        if path.is_file():
+            document = array_files.read_json(path)
+            if pattern:
+                rows = [row for row in document["rows"] if re.search(pattern, str(next(iter(row.values()))))]
+                shown = [column for column in rows[0] if any(row[column] != "" for row in rows)] if rows else []
+                document["rows"] = [{column: row[column] for column in shown} for row in rows]
+            body = tables(document)
+        return f"<!-- results: {name}{f': {pattern}' if pattern else ''} -->\n{body}\n<!-- end -->"
 
-    return re.sub(r"<!-- results: (\w+) -->\n.*?<!-- end -->", replace, text, flags=re.DOTALL)
+    return re.sub(r"<!-- results: (\w+)(?:: (.+?))? -->\n.*?<!-- end -->", replace, text, flags=re.DOTALL)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import atexit
 import functools
 import os
+import threading
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -191,12 +192,16 @@ def game_rngs(seed: Seed) -> Iterator[np.random.Generator]:
 
 
 @functools.lru_cache(maxsize=4)
-def environment(**env_options: Any) -> AtariEnv:
-    """One emulator per process and set of options: loading a game takes as long as 300 of its steps."""
+def _environment(thread: int, **env_options: Any) -> AtariEnv:
     return AtariEnv(**env_options)
 
 
-atexit.register(environment.cache_clear)  # an emulator that outlives the interpreter's shutdown is reported as a leak
+def environment(**env_options: Any) -> AtariEnv:
+    """One emulator per process (and thread, on a cluster) and set of options: to load one takes 300 of its steps."""
+    return _environment(threading.get_ident(), **env_options)
+
+
+atexit.register(_environment.cache_clear)  # an emulator that outlives the interpreter's shutdown is reported as a leak
 
 
 def _begin(env: AtariEnv, policy: Policy, rng: np.random.Generator) -> np.ndarray:
@@ -262,12 +267,6 @@ def record_game(
     )
 
 
-def _in_order(tasks: Iterator[Any]) -> Generator[Any, None, None]:
-    """Run joblib tasks on all cores, one thread each, and yield their results in order as they come."""
-    with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
-        yield from joblib.Parallel(n_jobs=stage_io.n_cores(), return_as="generator", pre_dispatch="n_jobs")(tasks)
-
-
 def play(
     policy: Policy, n_games: int, seed: Seed, game: str = "pong", description: str = "playing", **env_options: Any
 ) -> list[Game]:
@@ -279,7 +278,7 @@ def play(
     options = {"game": game, **env_options}
     environment(**options)  # a wrong option fails here, with a clear message
     tasks = (joblib.delayed(play_game)(policy, rng, options) for rng in islice(game_rngs(seed), n_games))
-    return list(stage_io.progress(_in_order(tasks), description, n_games, "game"))
+    return list(stage_io.progress(stage_io.in_order(tasks), description, n_games, "game"))
 
 
 def collect(
@@ -304,7 +303,7 @@ def collect(
     starts, filled = [], 0
     shown: Iterable[Any] = stage_io.progress([], description, n_frames, "frame")
     assert isinstance(shown, tqdm)
-    results = _in_order(tasks)
+    results = stage_io.in_order(tasks)
     for recording in results:
         take = min(len(recording.actions), n_frames - filled)
         for name in ("frames", "ram", "actions", "targets", "rewards"):

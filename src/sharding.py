@@ -7,7 +7,6 @@ further. Workers come from joblib: processes of this machine, or those of a Dask
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -124,7 +123,7 @@ def fit(
 ) -> ReSUEncoder:
     """A one-layer encoder fitted on all frames of some files: bitwise `ReSUEncoder.fit` on their episodes.
 
-    n_jobs    processes (-1: all cores), where no other workers were chosen by `workers`
+    n_jobs    processes (-1: all cores), where no other workers were chosen by `stage_io.workers`
     shard     frames of one task           options   of `ReSUEncoder`
     Raises    ValueError as `shards` and `ReSUEncoder.fit_moments`, or for more than one layer.
     """
@@ -142,27 +141,6 @@ def fit(
     if not total.n_windows:
         raise ValueError(f"no episode has memory + horizon = {total.n_lags} frames")
     return encoder.fit_moments(total, FrameFile(tasks[0].path).shape[1:])
-
-
-@contextlib.contextmanager
-def workers(scheduler: str = "", timeout: float = 10.0) -> Iterator[None]:
-    """Within it joblib's tasks run on the workers of a Dask scheduler ("tcp://host:8786"); without one, as usual.
-
-    The workers need this project's src/ on their path and see the same files. A worker that dies is no loss: its tasks
-    are done again elsewhere.
-    Raises   ValueError if there is no scheduler at that address.
-    """
-    if not scheduler:
-        yield
-        return
-    from dask.distributed import Client  # slow to import, and most who come here do without
-
-    try:
-        client = Client(scheduler, timeout=timeout)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"no Dask scheduler at {scheduler} ({error}): start one with `dask scheduler`") from error
-    with client, joblib.parallel_config("dask"):
-        yield
 
 
 def encode_blocks(encoder: ReSUEncoder, file: FrameFile) -> Iterator[np.ndarray]:

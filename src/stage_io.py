@@ -8,6 +8,8 @@ Finished cells are small JSON files under results/cells/<stage>/, named by their
 seconds and keeps everything it writes under results/smoke and data/smoke: real results are never touched.
 """
 
+import atexit
+import contextlib
 import dataclasses
 import hashlib
 import importlib.metadata
@@ -18,11 +20,12 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import joblib
 import numpy as np
 import tyro
 from tqdm import tqdm
@@ -33,20 +36,41 @@ ROOT = Path(__file__).resolve().parent.parent
 VERSIONS_OF = ("numpy", "scipy", "numba", "torch", "scikit-learn", "ale-py", "gymnasium", "opencv-python-headless")
 T = TypeVar("T")
 C = TypeVar("C")
+_scheduler = ""  # of the cluster whose workers are used; none: processes of this machine
+
+
+@dataclasses.dataclass(frozen=True)
+class _Cluster:
+    """What every stage takes beside its own options."""
+
+    dask: str = ""  # address of a Dask scheduler whose workers play the games, e.g. tcp://127.0.0.1:8786
 
 
 def parse_config(config: type[C], argv: Sequence[str] | None, smoke: dict[str, Any] | None = None) -> C:
     """Options of a stage from the command line (tyro), described by the calling script's docstring.
 
+    Every stage also takes `--dask ADDRESS`: games are played and files are read by the workers of that scheduler.
+
     smoke   values that `--smoke` puts in place of defaults that were not changed on the command line
     Exits with status 2 and a message on an unknown option or a value of the wrong type.
+    Raises  ValueError if there is no Dask scheduler at that address.
     """
     description = sys.modules[config.__module__].__doc__ or ""
-    chosen = tyro.cli(config, args=argv, description=description)
+    groups: list[Any] = [
+        (name, kind, dataclasses.field(default_factory=kind))
+        for name, kind in (("stage", config), ("cluster", _Cluster))
+    ]
+    both = dataclasses.make_dataclass("Options", groups)
+    parsed: Any = tyro.cli(both, args=argv, description=description, config=(tyro.conf.OmitArgPrefixes,))
+    chosen = parsed.stage
+    if parsed.cluster.dask:
+        stack = contextlib.ExitStack()
+        stack.enter_context(workers(parsed.cluster.dask))
+        atexit.register(stack.close)
     if smoke and getattr(chosen, "smoke", False):
         default = config()
         small = {name: value for name, value in smoke.items() if getattr(chosen, name) == getattr(default, name)}
-        chosen = dataclasses.replace(chosen, **small)  # type: ignore[type-var]
+        chosen = dataclasses.replace(chosen, **small)
     return chosen
 
 
@@ -131,6 +155,38 @@ def provenance() -> dict[str, Any]:
 def n_cores() -> int:
     """CPU cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def workers(scheduler: str, timeout: float = 5.0) -> Iterator[None]:
+    """Within it joblib's tasks run on the workers of a Dask scheduler ("tcp://host:8786").
+
+    The workers need this project's src/ on their path, one thread each, and see the same files. A worker that dies is
+    no loss: its tasks are done again elsewhere.
+    Raises   ValueError if there is no scheduler at that address.
+    """
+    global _scheduler
+    from dask.distributed import Client  # slow to import, and most who come here do without
+
+    try:
+        client = Client(scheduler, timeout=timeout)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"no Dask scheduler at {scheduler} ({error}): start one with `dask scheduler`") from error
+    _scheduler = scheduler
+    try:
+        with client, joblib.parallel_config("dask"):
+            yield
+    finally:
+        _scheduler = ""
+
+
+def in_order(tasks: Iterable[Any]) -> Generator[Any, None, None]:
+    """Run joblib tasks on all cores, one thread each, or on `workers`; yield their results in order as they come."""
+    if _scheduler:
+        yield from joblib.Parallel(n_jobs=-1, return_as="generator", pre_dispatch="n_jobs")(tasks)
+        return
+    with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
+        yield from joblib.Parallel(n_jobs=n_cores(), return_as="generator", pre_dispatch="n_jobs")(tasks)
 
 
 def progress(items: Iterable[T], description: str, total: int | None = None, unit: str = "it") -> Iterable[T]:

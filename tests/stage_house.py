@@ -52,7 +52,11 @@ def build(root: Path) -> Path:
 
 
 def run_stage(house: Path, stage: str, *options: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(house / "src" / f"{stage}.py"), *options]
+    return _run(house, str(house / "src" / f"{stage}.py"), *options)
+
+
+def _run(house: Path, *arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, *arguments]
     # One core each: beside another test on two cores more would wait for each other, and processes cost their start.
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     return subprocess.run(
@@ -76,8 +80,8 @@ def written(house: Path) -> dict[Path, int]:
 
 
 def check_smoke(house: Path, stage: str) -> None:
-    """A smoke run ends well, writes its results, and keeps to its own folders."""
-    done = run_stage(house, stage, "--smoke")
+    """A smoke run ends well, writes the same arrays twice, and keeps to its own folders."""
+    done = _run(house, str(Path(__file__).with_name("run_twice.py")), str(house), stage)
     assert done.returncode == 0, done.stderr[-2000:]
     document = json.loads((house / "results" / "smoke" / f"{stage}.json").read_text())
     assert document["rows"] and document["config"]["smoke"] is True

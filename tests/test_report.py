@@ -35,3 +35,12 @@ def test_missing_and_uncommitted_results_are_shown_as_such(tmp_path):
 def test_readme_blocks_are_replaced_and_nothing_else(tmp_path):
     text = "before\n<!-- results: demo_pong -->\nold table\n<!-- end -->\nafter\n"
     assert report_results.fill_readme(text, tmp_path) == text.replace("old table", "(missing: `demo_pong.json`)")
+
+
+def test_readme_blocks_may_show_some_rows_alone(tmp_path):
+    rows = [{"what": "Pong: a", "s": "1", "x": ""}, {"what": "Enduro: b", "s": "2", "x": "3"}]
+    (tmp_path / "bench.json").write_text(json.dumps({"rows": rows, "verdicts": [], "timings": {}}))
+    text = "<!-- results: bench: Pong|Riverraid -->\nold\n<!-- end -->"
+    filled = report_results.fill_readme(text, tmp_path)
+    assert "| Pong: a | 1 |" in filled and "Enduro" not in filled and "| x |" not in filled
+    assert report_results.fill_readme(filled, tmp_path) == filled

@@ -389,3 +389,40 @@ def test_bad_input_is_refused_in_one_clear_sentence():
         StreamingReSU().refit()
     with pytest.raises(ValueError, match="this stream holds"):
         StreamingReSU(grid=(1, 1)).update(frames).update(frames[:, :5])
+
+
+def laid_out(frames: np.ndarray, layout: str) -> np.ndarray:
+    """The same numbers, differently in memory."""
+    if layout == "fortran":
+        return np.asfortranarray(frames)
+    if layout == "reversed":
+        return np.ascontiguousarray(frames[::-1, :, ::-1])[::-1, :, ::-1]
+    if layout == "gaps":
+        wide = np.full((2 * len(frames), frames.shape[1] + 3, 2 * frames.shape[2]), 7, np.uint8)
+        wide[::2, 1:-2, ::2] = frames
+        return wide[::2, 1:-2, ::2]
+    kept = frames.copy()
+    kept.flags.writeable = layout != "read-only"
+    return kept
+
+
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(
+    st.sampled_from(["fortran", "reversed", "gaps", "read-only"]),
+    st.tuples(st.integers(2, 9), st.integers(2, 11)),
+    st.integers(0, 99),
+)
+def test_the_layout_in_memory_does_not_matter_and_nothing_is_written_to(layout, shape, seed):
+    frames = np.random.default_rng(seed).integers(0, 4, (30, *shape)).astype(np.uint8)
+    other = laid_out(frames, layout)
+    assert np.array_equal(other, frames)
+    options = {"memory": 3, "horizon": 2, "n_units": 2, "grid": (2, 2)}
+    wanted, found = ReSUEncoder(**options).fit([frames]), ReSUEncoder(**options).fit([other])
+    assert found.moments_ == wanted.moments_ and np.array_equal(found.filters_, wanted.filters_)
+    features = wanted.encode(frames)
+    for method in ("events", "dense"):
+        assert np.array_equal(found.encode(other, method), features)
+    assert np.array_equal(found.reset(other[:1])[0], features[0])
+    for t in range(1, 30):
+        assert np.array_equal(found.step(other[t : t + 1])[0], features[t])
+    assert np.array_equal(other, frames)

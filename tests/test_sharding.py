@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 
 import array_files
+import fit_encoder
+import rollouts
 import sharding
+import stage_io
 from lag_moments import LagMoments
 from resu_conv import ReSUEncoder
 from sharding import FrameFile, Shard
@@ -157,18 +160,40 @@ def test_a_dask_cluster_that_loses_a_worker_gives_the_same_bits(tmp_path, monkey
 
         thread = threading.Thread(target=kill)
         thread.start()
-        with sharding.workers(cluster.scheduler_address):
+        with stage_io.workers(cluster.scheduler_address):
             found = sharding.fit([path], shard=500, **OPTIONS)
         thread.join()
     assert killed.is_set()
     assert found.moments_ == wanted.moments_ and np.array_equal(found.filters_, wanted.filters_)
 
 
+def test_games_played_by_a_cluster_are_the_games(monkeypatch):
+    distributed = pytest.importorskip("dask.distributed")
+    here = rollouts.play(rollouts.RandomPolicy(), 5, 3, "breakout", max_steps=80)
+    monkeypatch.setenv("PYTHONPATH", str(SRC))
+    cluster = distributed.LocalCluster(n_workers=1, threads_per_worker=2, processes=True, dashboard_address=None)
+    with cluster, stage_io.workers(cluster.scheduler_address):
+        there = rollouts.play(rollouts.RandomPolicy(), 5, 3, "breakout", max_steps=80)
+        buffer = rollouts.collect(rollouts.RandomPolicy(), 150, 4, "breakout", max_steps=80)
+    assert there == here
+    assert np.array_equal(
+        buffer.frames, rollouts.collect(rollouts.RandomPolicy(), 150, 4, "breakout", max_steps=80).frames
+    )
+
+
+def test_a_stage_takes_a_schedulers_address(capsys):
+    pytest.importorskip("dask.distributed")
+    config = stage_io.parse_config(fit_encoder.Config, ["a.npy", "--shard", "5"], fit_encoder.SMOKE)
+    assert config == fit_encoder.Config(buffers=("a.npy",), shard=5)
+    with pytest.raises(ValueError, match="no Dask scheduler at tcp"):
+        stage_io.parse_config(fit_encoder.Config, ["a.npy", "--dask", "tcp://127.0.0.1:1"])
+
+
 def test_no_scheduler_is_said():
     pytest.importorskip("dask.distributed")
     with (
         pytest.raises(ValueError, match="no Dask scheduler at tcp"),
-        sharding.workers("tcp://127.0.0.1:1", timeout=1),
+        stage_io.workers("tcp://127.0.0.1:1", timeout=1),
     ):
         pass
 
