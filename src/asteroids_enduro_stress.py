@@ -48,7 +48,7 @@ class Config:
     smoke: bool = False  # seconds, proves nothing
 
 
-SMOKE = {"seeds": 2, "n_frames": 6000, "enduro_steps": 1000}
+SMOKE = {"seeds": 2, "n_frames": 3000, "enduro_steps": 1000}
 
 
 def estimate(values: Any) -> stats_ci.Estimate:

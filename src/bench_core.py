@@ -6,13 +6,14 @@ Claim      Pong, 60,000 frames under random play, 2 CPU cores: the moments take 
            under 1.5 GB. Enduro, where most pixels move: never slower than the dense loops.
 Falsified  if a ratio is lower or a time longer, a result differs, or the peak is higher.
 Reads      data/<game>_random_s0_*          Writes  results/bench_core.{npz,json,log}
-Run        python src/bench_core.py                    (4 min on 2 cores; most of it is the peers)
+Run        python src/bench_core.py                    (6 min on 2 cores; most of it is the peers)
            python src/bench_core.py --device cuda      (also in torch on a GPU)
            python src/bench_core.py --smoke            (30 s, proves nothing)
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -138,6 +139,9 @@ def main(argv: list[str] | None = None) -> None:
             first, first_encoder = frames, encoder
             peak = peak_memory() / 1e3
             run.log(f"peak memory of our part: {peak:.2f} GB")
+            deep = ReSUEncoder(**OPTIONS, n_layers=2)
+            deep.fit([frames[:200]])  # compiles
+            times[game]["moments and directions of layers 1 and 2"] = seconds(partial(deep.fit, [frames]))
         share = changed_fraction(frames.reshape(len(frames), -1))
         rows.append({"what": f"{TASKS[game].label}: pixels that change in a step", "seconds": "", "frames/s": "",
                      "a peer / ours": f"{share:.2%}"})  # fmt: skip

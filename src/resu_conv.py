@@ -347,6 +347,8 @@ class ReSUEncoder:
             "stamp": np.empty((n, p), np.int64),
             "moved": np.empty((n, p), np.int32),
             "n_moved": np.zeros(n, np.int64),
+            "nowhere": np.zeros(n, bool),
+            "everywhere": np.ones(n, bool),
             "out": np.empty((n, 2 * k * c), np.float32),
         }
         if self.n_layers > 1:
@@ -383,8 +385,8 @@ class ReSUEncoder:
             raise ValueError("call reset(frames) with the first frames before step")
         state = self._online
         n = len(state["now"])
-        restarted = np.zeros(n, bool) if restarted is None else np.asarray(restarted, bool)
-        where = np.ones(n, bool) if where is None else np.asarray(where, bool)
+        restarted = state["nowhere"] if restarted is None else np.asarray(restarted, bool)
+        where = state["everywhere"] if where is None else np.asarray(where, bool)
         if len(frames) != n or restarted.shape != (n,) or where.shape != (n,):
             raise ValueError(f"expected frames and flags of {n} environments, not {len(frames)} and {restarted.shape}")
         resu_kernels.encode_step(
