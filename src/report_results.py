@@ -69,9 +69,10 @@ def origin(document: dict[str, Any]) -> str:
 
 def summary(results: Path) -> str:
     """Every claim of the original with our verdict, counted; what surprised us; the power of the comparisons."""
-    names = {claim.result for claim in original_claims.CLAIMS} | {c.result for c in power.COMPARISONS}
+    names = [name for name, *_ in STAGES]
     documents = {name: array_files.read_json(results / f"{name}.json") for name in names if _has(results, name, "json")}
-    arrays = {name: array_files.read_npz(results / f"{name}.npz") for name in names if _has(results, name, "npz")}
+    compared = {comparison.result for comparison in power.COMPARISONS}
+    arrays = {name: array_files.read_npz(results / f"{name}.npz") for name in compared if _has(results, name, "npz")}
     rows, counts = original_claims.table(documents)
     words = {"stands": "stand", "falls": "fall", "undecided": "are undecided", "missing": "are missing"}
     counted = ", ".join(f"{n} {words[verdict]}" for verdict, n in counts.items() if n)
