@@ -1,7 +1,7 @@
 """Rebuild RESULTS.md, and the tables in README.md, from results/*.json alone. No number in them is typed by hand.
 
 A block in README.md between `<!-- results: NAME -->` and `<!-- end -->` is replaced by the tables of results/NAME.json;
-with `<!-- results: NAME: PATTERN -->` only by the rows whose first column matches.
+with `<!-- results: NAME: PATTERN -->` only by the rows that match.
 A stage without a result is listed as missing; a result that came from uncommitted code is marked.
 
 Reads      results/*.json          Writes  RESULTS.md, README.md (or, with --smoke, results/smoke/RESULTS.md)
@@ -136,7 +136,7 @@ def fill_readme(text: str, results: Path) -> str:
         if path.is_file():
             document = array_files.read_json(path)
             if pattern:
-                rows = [row for row in document["rows"] if re.search(pattern, str(next(iter(row.values()))))]
+                rows = [row for row in document["rows"] if re.search(pattern, " ".join(map(str, row.values())))]
                 shown = [column for column in rows[0] if any(row[column] != "" for row in rows)] if rows else []
                 document["rows"] = [{column: row[column] for column in shown} for row in rows]
             body = tables(document)
