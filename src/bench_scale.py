@@ -57,6 +57,12 @@ def play(game: str, size: int, n_frames: int) -> np.ndarray:
     return np.stack(frames)
 
 
+def duration(seconds: float) -> str:
+    """In hours or days."""
+    hours = seconds / 3600
+    return f"{hours:,.1f} hours" if hours < 72 else f"{hours / 24:,.0f} days"
+
+
 def times_of(frames: np.ndarray, memory: int, repeats: int) -> tuple[float, float]:
     """Seconds to sum the moments of all frames and to encode them."""
     encoder = ReSUEncoder(memory=memory, horizon=4, n_units=4, grid=GRID).fit([frames])  # compiles, too
@@ -124,16 +130,15 @@ def main(argv: list[str] | None = None) -> None:
             growth[game, "files"] = from_files[1] / in_memory
         del long
     for n_jobs, value in from_files.items():
-        rate = c.n_frames / value
-        rows.append({**dict.fromkeys(rows[0], ""), "game": "Pong", "what": f"from files, {n_jobs} processes",
+        rows.append({"game": "Pong", "what": f"from files, {n_jobs} processes",
                      "moments [us/frame]": f"{1e6 * value / c.n_frames:.2f}"})  # fmt: skip
-        for n in FUTURE:
-            for machines in (1, 100):
-                hours = n / rate / 3600 / machines
-                cost = f"{hours:,.1f} hours" if hours < 72 else f"{hours / 24:,.0f} days"
-                if n_jobs == max(from_files):
-                    rows.append({**dict.fromkeys(rows[0], ""), "game": "Pong",
-                                 "what": f"{n:.0e} frames on {machines} such machines (computed): {cost}"})  # fmt: skip
+    seconds_each = from_files[max(from_files)] / c.n_frames
+    for n in FUTURE:
+        costs = {f"on {machines} like this" if machines > 1 else "on one machine": duration(n * seconds_each / machines)
+                 for machines in (1, 100)}  # fmt: skip
+        rows.append({"game": "Pong", "what": f"fit on 10^{len(str(n)) - 1} frames (computed)", **costs})
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    rows = [{column: row.get(column, "") for column in columns} for row in rows]
     first = c.games[0]
     claims = [
         (f"{TASKS[first].label}: 4.8 times the pixels, encoding takes less than 3 times as long",

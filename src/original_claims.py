@@ -143,8 +143,10 @@ FINDINGS = (
     "temporal PCA by {bc_pong: ReSU L1 with an MLP scores above: temporal PCA, MLP 256x2} and above two raw frames by "
     "{bc_pong: ReSU L1 with an MLP scores above: raw(t,t-1), MLP 256x2}, where the original's raw frames lost every "
     "point; with linear heads raw frames score higher, the difference being "
-    "{bc_pong: linear heads: ReSU L1 scores above raw(t,t-1)}. In Breakout it does matter: "
-    "{bc_breakout: fitting on Breakout: better than random filters} above random filters.",
+    "{bc_pong: linear heads: ReSU L1 scores above raw(t,t-1)}. Where more moves it does matter: in Breakout ReSU "
+    "scores {bc_breakout: fitting on Breakout: better than random filters} above random filters, in Enduro "
+    "{bc_games_enduro: ReSU L1 with an MLP scores above: random filters, MLP 256x2} cars above them and "
+    "{bc_games_enduro: ReSU L1 with an MLP scores above: temporal PCA, MLP 256x2} above temporal PCA.",
 )
 
 

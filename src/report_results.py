@@ -1,7 +1,7 @@
 """Rebuild RESULTS.md, and the tables in README.md, from results/*.json alone. No number in them is typed by hand.
 
 A block in README.md between `<!-- results: NAME -->` and `<!-- end -->` is replaced by the tables of results/NAME.json;
-with `<!-- results: NAME: PATTERN -->` only by the rows whose first column matches.
+with `<!-- results: NAME: PATTERN -->` only by the rows that match.
 A stage without a result is listed as missing; a result that came from uncommitted code is marked.
 
 Reads      results/*.json          Writes  RESULTS.md, README.md (or, with --smoke, results/smoke/RESULTS.md)
@@ -69,9 +69,10 @@ def origin(document: dict[str, Any]) -> str:
 
 def summary(results: Path) -> str:
     """Every claim of the original with our verdict, counted; what surprised us; the power of the comparisons."""
-    names = {claim.result for claim in original_claims.CLAIMS} | {c.result for c in power.COMPARISONS}
+    names = [name for name, *_ in STAGES]
     documents = {name: array_files.read_json(results / f"{name}.json") for name in names if _has(results, name, "json")}
-    arrays = {name: array_files.read_npz(results / f"{name}.npz") for name in names if _has(results, name, "npz")}
+    compared = {comparison.result for comparison in power.COMPARISONS}
+    arrays = {name: array_files.read_npz(results / f"{name}.npz") for name in compared if _has(results, name, "npz")}
     rows, counts = original_claims.table(documents)
     words = {"stands": "stand", "falls": "fall", "undecided": "are undecided", "missing": "are missing"}
     counted = ", ".join(f"{n} {words[verdict]}" for verdict, n in counts.items() if n)
@@ -135,7 +136,7 @@ def fill_readme(text: str, results: Path) -> str:
         if path.is_file():
             document = array_files.read_json(path)
             if pattern:
-                rows = [row for row in document["rows"] if re.search(pattern, str(next(iter(row.values()))))]
+                rows = [row for row in document["rows"] if re.search(pattern, " ".join(map(str, row.values())))]
                 shown = [column for column in rows[0] if any(row[column] != "" for row in rows)] if rows else []
                 document["rows"] = [{column: row[column] for column in shown} for row in rows]
             body = tables(document)
