@@ -5,7 +5,7 @@ Claim      The best expert of each game exceeds its target on average at sticky 
 Falsified  if the best expert's 95 % interval over seeds lies below.
 Original   Pong -13.4 (reactive), Space Invaders about 350, Asteroids at random, Enduro none
 Reads      nothing               Writes  results/eval_expert.{npz,json,log,png}
-Run        python src/eval_expert.py                    (45 min on 2 cores, half of it Enduro's planner)
+Run        python src/eval_expert.py                    (35 min on 2 cores, half of it Enduro's planner)
            python src/eval_expert.py --games asteroids
            python src/eval_expert.py --smoke            (1 min, proves nothing)
 """
