@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -57,13 +58,29 @@ class FrameFile:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def read(self, start: int, stop: int) -> np.ndarray:
-        """Frames start .. stop - 1."""
-        size = self.shape[1] * self.shape[2]
+    def read(self, start: int, stop: int, into: np.ndarray | None = None) -> np.ndarray:
+        """Frames start .. stop - 1, in the first rows of `into` if given: fresh memory costs as much as reading."""
+        frames = np.empty((stop - start, *self.shape[1:]), np.uint8) if into is None else into[: stop - start]
         with open(self.path, "rb") as file:
-            file.seek(self._offset + start * size)
-            frames = np.fromfile(file, np.uint8, (stop - start) * size)
-        return frames.reshape(stop - start, *self.shape[1:])
+            file.seek(self._offset + start * self.shape[1] * self.shape[2])
+            if file.readinto(frames.data) != frames.nbytes:
+                raise ValueError(f"{self.path} is truncated: frames {start} to {stop - 1} are not in it")
+        return frames
+
+    def blocks(self, ranges: Sequence[tuple[int, int]]) -> Iterator[np.ndarray]:
+        """The frames of each (start, stop); while one block is used the next one is read.
+
+        A block is good until the next one is asked for: two of them share the memory in turn.
+        """
+        longest = max((stop - start for start, stop in ranges), default=0)
+        memory = np.empty((2, longest, *self.shape[1:]), np.uint8)
+        with ThreadPoolExecutor(1) as reader:
+            coming = [reader.submit(self.read, *ranges[0], memory[0])] if ranges else []
+            for i in range(len(ranges)):
+                frames = coming.pop().result()
+                if i + 1 < len(ranges):
+                    coming.append(reader.submit(self.read, *ranges[i + 1], memory[(i + 1) % 2]))
+                yield frames
 
     def episodes(self) -> list[tuple[int, int]]:
         """(start, stop) of each."""
@@ -102,13 +119,14 @@ def shards(paths: Sequence[array_files.PathLike], n_frames: int = SHARD) -> list
 def shard_moments(shard: Shard, memory: int, horizon: int, center: bool = True, method: str = "auto") -> LagMoments:
     """Moments of the windows that start in a shard, with a few thousand frames in memory at a time."""
     file, moments = FrameFile(shard.path), LagMoments(memory, horizon, center)
+    ranges, first = [], []
     for begin, end in file.episodes():
         start, stop = max(begin, shard.start), min(end, shard.stop + moments.n_lags - 1)
-        if max(begin, shard.start) >= min(end, shard.stop):
-            continue
-        for at in range(start, stop, BLOCK):
-            frames = file.read(at, min(at + BLOCK, stop))
-            moments.update(frames.reshape(len(frames), -1), new_episode=at == start, method=method)
+        if start < min(end, shard.stop):
+            ranges += [(at, min(at + BLOCK, stop)) for at in range(start, stop, BLOCK)]
+            first += [at == start for at in range(start, stop, BLOCK)]
+    for frames, new_episode in zip(file.blocks(ranges), first, strict=True):
+        moments.update(frames.reshape(len(frames), -1), new_episode=new_episode, method=method)
     moments.end_episode()
     return moments
 
