@@ -37,7 +37,7 @@ class Config:
 
     games: tuple[str, ...] = tuple(TASKS)  # their motion differs; the first is compared with the peers
     n_frames: int = 60_000  # frames of random play [agent steps]
-    repeats: int = 5  # timings of each of our kernels; the median counts
+    repeats: int = 5  # timings of each of our kernels; the best counts
     torch_repeats: int = 3  # timings of torch; the other peers run once
     chunk: int = 256  # frames per torch batch
     windows: int = 4_000_000  # windows of one pixel for the libraries, which cannot hold all; their times are scaled up

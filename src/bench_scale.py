@@ -36,7 +36,7 @@ class Config:
     games: tuple[str, ...] = ("pong", "enduro")  # little motion, and much
     n_frames: int = 60_000  # of random play in files and for the growth with frames [agent steps]
     sized_frames: int = 6_000  # for the growth with pixels and with memory length [agent steps]
-    repeats: int = 3  # timings; the median counts
+    repeats: int = 3  # timings; the best counts
     smoke: bool = False  # few frames
 
 
