@@ -58,9 +58,10 @@ def play(game: str, size: int, n_frames: int) -> np.ndarray:
 
 
 def duration(seconds: float) -> str:
-    """In hours or days."""
-    hours = seconds / 3600
-    return f"{hours:,.1f} hours" if hours < 72 else f"{hours / 24:,.0f} days"
+    """In minutes, hours or days."""
+    if seconds < 5400:
+        return f"{seconds / 60:,.0f} minutes"
+    return f"{seconds / 3600:,.0f} hours" if seconds < 72 * 3600 else f"{seconds / 86_400:,.0f} days"
 
 
 def times_of(frames: np.ndarray, memory: int, repeats: int) -> tuple[float, float]:

@@ -11,6 +11,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib import ticker
 from matplotlib.figure import Figure
 
 import stats_ci
@@ -286,10 +287,16 @@ def growth(panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], un
         for i, (name, pairs) in enumerate(curves.items()):
             size, cost = np.array(pairs).T
             axis.loglog(size, cost, "o-" if "encode" in name else "s--", color=f"C{i // 2}", markersize=4, label=name)
+        sizes = sorted({size for pairs in curves.values() for size, _ in pairs})
+        axis.set_xticks(sizes, [f"{size:,.0f}" for size in sizes], fontsize=8, rotation=30)
+        axis.xaxis.set_minor_locator(ticker.NullLocator())
+        axis.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_minor_locator(ticker.NullLocator())
         axis.set(xlabel=label)
-        axis.grid(alpha=0.3, which="both")
+        axis.grid(alpha=0.3)
     axes[0, 0].set_ylabel(unit)
-    axes[0, 0].legend(fontsize=8)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), fontsize=8, loc="outside lower center", ncol=4)
     figure.suptitle("Cost of the moments and of encoding", fontsize=10)
     return figure
 
