@@ -236,7 +236,7 @@ class AtariVectorEnv(VectorEnv):
                     frame, _ = env.reset()
                 frames[b] = frame
 
-        list(self._pool.map(advance, self._groups))
+        list((self._pool.map if len(self._groups) > 1 else map)(advance, self._groups))
         ended = terminated | truncated
         info = {"final_obs": finals, "_final_obs": ended} if ended.any() else {}
         return frames, rewards, terminated, truncated, info

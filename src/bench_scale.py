@@ -21,7 +21,7 @@ import sharding
 from demonstrations import TASKS
 from lag_moments import LagMoments, changed_fraction
 from resu_conv import ReSUEncoder
-from stage_io import guard, n_cores, parse_config, peak_memory, require_positive, seconds, start_run
+from stage_io import duration, guard, n_cores, parse_config, peak_memory, require_positive, seconds, start_run
 
 SIZES = {"84 x 84": 84, "168 x 168": 168, "210 x 160": 0}
 MEMORIES = (4, 8, 16, 32)
@@ -55,13 +55,6 @@ def play(game: str, size: int, n_frames: int) -> np.ndarray:
         if terminated or truncated:
             frame, _ = env.reset()
     return np.stack(frames)
-
-
-def duration(seconds: float) -> str:
-    """In minutes, hours or days."""
-    if seconds < 5400:
-        return f"{seconds / 60:,.0f} minutes"
-    return f"{seconds / 3600:,.0f} hours" if seconds < 72 * 3600 else f"{seconds / 86_400:,.0f} days"
 
 
 def times_of(frames: np.ndarray, memory: int, repeats: int) -> tuple[float, float]:

@@ -5,7 +5,7 @@ Claim      After 500,000 steps (2 M emulated frames) DQN stays below -15 on ReSU
 Falsified  if an interval over seeds lies wholly on the other side of -15.
 Original   -19.7 after 500,000 steps, on both (one seed)
 Reads      data/pong_random_s*          Writes  results/dqn_pong.{npz,json,log,png}, data/learning/
-Run        python src/dqn_pong.py                    (90 min on 2 cores)
+Run        python src/dqn_pong.py                    (80 min on 2 cores)
            python src/dqn_pong.py --views features
            python src/dqn_pong.py --smoke            (30 s, proves nothing)
 Resume     Stop it when you like: the same command goes on from the last checkpoint with the same curve.
@@ -65,7 +65,7 @@ SMOKE = {
 
 def measure(run: Run, setting: Setting, recipe: Recipe, seed: int) -> dict[str, Any]:
     """One seed: fit, learn, evaluate after --steps and at the end."""
-    return learning_runs.learn(run, setting, dqn, recipe, seed, evaluate_at=(run.config.steps,)).as_result()
+    return learning_runs.learn(run.data, setting, dqn, recipe, seed, evaluate_at=(run.config.steps,)).as_result()
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -76,15 +76,16 @@ def main(argv: list[str] | None = None) -> None:
         raise ValueError("--more-steps must be at least --steps, which must be a multiple of --segment")
     run = start_run(__file__, config)
     c = run.config
-    cells: dict[str, list[dict[str, Any]]] = {}
+    arms = {}
     for view in c.views:
         steps = c.more_steps if view == "features" else c.steps
         recipe = Recipe(steps, c.segment, replay=c.replay, watch=c.watch)
         setting = Setting(GAME, view, c.n_frames, c.memory, c.grid, c.games, c.epsilon, c.max_steps)
-        cells[view] = [
-            run.cell(partial(measure, run, setting, recipe, seed), seed=seed, **asdict(setting), recipe=asdict(recipe))
-            for seed in range(c.seeds)
+        options = {**asdict(setting), "recipe": asdict(recipe)}
+        arms[view] = [
+            (partial(measure, run, setting, recipe, seed), {"seed": seed, **options}) for seed in range(c.seeds)
         ]
+    cells = run.cells(arms)
     rng = np.random.default_rng(0)
     rows, verdicts, curves = [], [], {}
     arrays: dict[str, Any] = {}

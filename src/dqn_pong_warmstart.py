@@ -105,7 +105,15 @@ def measure(run: Run, setting: Setting, recipe: Recipe, arm: Arm, seed: int) -> 
     clone, view = clone_and_view(run, setting, seed)
     start = calibrated(run, setting, clone, view, seed) if "calibrated" in arm else clone.head
     learned = learning_runs.learn(
-        run, setting, dqn, recipe, seed, view=view, name=arm, start=start, teacher=clone.head if recipe.leash else None
+        run.data,
+        setting,
+        dqn,
+        recipe,
+        seed,
+        view=view,
+        name=arm,
+        start=start,
+        teacher=clone.head if recipe.leash else None,
     )
     begun = setting.evaluate(Clone(view.code, start, setting.names), seed, f"{arm}, seed {seed}, start")
     return {**learned.as_result(), "begun": begun}
@@ -124,7 +132,10 @@ def main(argv: list[str] | None = None) -> None:
     c = run.config
     actions = adaptation.Protocol().classes(GAME)
     setting = Setting(GAME, "features", c.n_frames, 8, (16, 8), c.games, c.epsilon, c.max_steps, actions)
-    found: dict[str, list[dict[str, Any]]] = {}
+    clones = [
+        run.cell(partial(before_learning, run, setting, seed), seed=seed, **asdict(setting)) for seed in range(c.seeds)
+    ]
+    arms = {}
     for arm in c.arms:
         watch = c.watch if "watch" in arm else min(1_000, c.watch)
         recipe = Recipe(
@@ -132,13 +143,11 @@ def main(argv: list[str] | None = None) -> None:
             leash=c.leash if "leash" in arm else 0.0, leash_steps=c.steps // 2,
         )  # fmt: skip
         options = {**asdict(setting), "recipe": asdict(recipe), "calibration": c.calibration if "cali" in arm else 0}
-        found[arm] = [
-            run.cell(partial(measure, run, setting, recipe, arm, seed), arm=arm, seed=seed, **options)
+        arms[arm] = [
+            (partial(measure, run, setting, recipe, arm, seed), {"arm": arm, "seed": seed, **options})
             for seed in range(c.seeds)
         ]
-    clones = [
-        run.cell(partial(before_learning, run, setting, seed), seed=seed, **asdict(setting)) for seed in range(c.seeds)
-    ]
+    found = run.cells(arms)
     before = stats_ci.mean_over_games(clones)
     rng = np.random.default_rng(0)
     rows: list[dict[str, Any]] = [

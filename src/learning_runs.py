@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
@@ -17,7 +18,6 @@ from atari_env import AtariEnv
 from demonstrations import TASKS
 from reinforcement import OnFeatures, OnFrames, View
 from rollouts import Exploring, Policy
-from stage_io import Run
 
 POINTS = 60  # of a learning curve
 
@@ -55,9 +55,9 @@ class Setting:
         """The learner's actions."""
         return self.actions or AtariEnv(self.game, **self.env).action_names
 
-    def look(self, run: Run, seed: int) -> View:
-        """The view, fitted on this seed's random play."""
-        buffer = rollouts.random_play(run.data, self.game, self.n_frames, seed, **TASKS[self.game].env)
+    def look(self, folder: Path, seed: int) -> View:
+        """The view, fitted on this seed's random play in that folder."""
+        buffer = rollouts.random_play(folder, self.game, self.n_frames, seed, **TASKS[self.game].env)
         if self.view == "frames":
             return OnFrames.fit(buffer)
         return OnFeatures.fit(buffer, memory=self.memory, n_units=4, grid=self.grid)
@@ -74,24 +74,19 @@ class Setting:
 class Learned:
     """One replication: evaluation scores by step count, learning curve, minutes at the end of each segment."""
 
-    scores: dict[int, list[float]]
+    scores: dict[str, list[float]]
     curve: list[float | None]
     minutes: list[float]
     training_games: int
-    policy: Policy | None = field(default=None, repr=False)
+    policy: Policy = field(repr=False)
 
     def as_result(self) -> dict[str, Any]:
         """For a cell's file."""
-        return {
-            "scores": {str(steps): scores for steps, scores in self.scores.items()},
-            "curve": self.curve,
-            "minutes": self.minutes,
-            "training_games": self.training_games,
-        }
+        return {name: value for name, value in vars(self).items() if name != "policy"}
 
 
 def learn(
-    run: Run,
+    folder: Path,
     setting: Setting,
     algorithm: ModuleType,
     recipe: Any,
@@ -104,48 +99,35 @@ def learn(
 ) -> Learned:
     """Learn from this seed's checkpoint, or from nothing, and evaluate at the end of some segments and of the run.
 
+    folder      of buffers; checkpoints lie in learning/ there
     algorithm   module with new_learner(env, recipe, view, seed, **beginning) and policy(learner, view, names): ppo, dqn
     recipe      its options, with steps, segment and n_envs
     evaluate_at steps, multiples of recipe.segment; the whole run's are added
     name        sets runs apart that differ in their beginning
     """
-    view = setting.look(run, seed) if view is None else view
+    view = setting.look(folder, seed) if view is None else view
     label = f"{algorithm.__name__} {setting.game} {setting.view} {name}".strip() + f", seed {seed}"
     key = hashlib.sha256(repr((asdict(recipe), asdict(setting), name, seed)).encode()).hexdigest()[:16]
-    path = run.data / "learning" / f"{algorithm.__name__}_{setting.game}_{key}.pt"
+    path = folder / "learning" / f"{algorithm.__name__}_{setting.game}_{key}.pt"
+    wanted = {*evaluate_at, recipe.steps}
 
     def make_learner() -> reinforcement.Segmented:
         env = reinforcement.environments(setting.game, view, recipe.n_envs, setting.actions, **setting.env)
         return algorithm.new_learner(env, recipe, view, seed, **beginning)
 
-    def evaluate(learner: reinforcement.Segmented | None, steps: int) -> list[float]:
-        """The scores at this point; without a learner they were taken when the run was there."""
-
-        def measure() -> list[float]:
-            if learner is None:
-                raise ValueError(
-                    f"the evaluation after {steps} steps is gone: delete {path.name} in {path.parent.name}/"
-                )
-            policy = algorithm.policy(learner, view, setting.names)
-            scores = setting.evaluate(policy, seed, f"{label}, {steps} steps")
-            run.log(f"{label}: {np.mean(scores):.1f} after {steps} steps")
-            return scores
-
-        return run.cell(measure, shelf="learning", run=path.stem, steps=steps)
-
-    wanted = sorted({*evaluate_at, recipe.steps})
-
-    def after_segment(learner: reinforcement.Segmented, segment: int) -> None:
+    def after_segment(learner: reinforcement.Segmented, segment: int) -> dict[str, list[float]]:
         steps = min(segment * recipe.segment, recipe.steps)
-        if steps in wanted:
-            evaluate(learner, steps)
+        if steps not in wanted:
+            return {}
+        policy = algorithm.policy(learner, view, setting.names)
+        return {str(steps): setting.evaluate(policy, seed, f"{label}, {steps} steps")}
 
-    learner, episodes, seconds = reinforcement.train(make_learner, recipe.segment, seed, path, label, after_segment)
+    learner, progress = reinforcement.train(make_learner, recipe.segment, seed, path, label, after_segment)
     return Learned(
-        {steps: evaluate(learner if steps == recipe.steps else None, steps) for steps in wanted},
-        reinforcement.curve(episodes, recipe.steps, POINTS),
-        [second / 60 for second in seconds],
-        len(episodes),
+        {steps: scores for note in progress.notes for steps, scores in note.items()},
+        reinforcement.curve(progress.episodes, recipe.steps, POINTS),
+        [second / 60 for second in progress.seconds],
+        len(progress.episodes),
         algorithm.policy(learner, view, setting.names),
     )
 

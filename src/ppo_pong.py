@@ -79,8 +79,7 @@ def beginning(run: Run, setting: Setting, seed: int) -> tuple[OnFeatures, Clone]
     expert = TASKS[c.game].best
     buffer = demonstrations(run.data, c.game, expert, c.n_frames, seed)
     view = OnFeatures.fit(buffer, memory=c.memory, n_units=4, grid=c.grid)
-    clone, accuracies = cloning.clone_policy(view.code, buffer, setting.names, "mlp", seed, epochs=6, game=c.game)
-    run.log(f"clone of the {expert} expert, seed {seed}: validation accuracy {accuracies[-1]:.3f}")
+    clone, _ = cloning.clone_policy(view.code, buffer, setting.names, "mlp", seed, epochs=6, game=c.game)
     return view, clone
 
 
@@ -92,7 +91,7 @@ def measure(run: Run, setting: Setting, recipe: Recipe, seed: int) -> dict[str, 
         view, clone = beginning(run, setting, seed)
         more = {"view": view, "start": clone.head, "name": "from a clone"}
         extra = {"clone": setting.evaluate(clone, seed, f"clone, seed {seed}")}
-    learned = learning_runs.learn(run, setting, ppo, recipe, seed, **more)
+    learned = learning_runs.learn(run.data, setting, ppo, recipe, seed, **more)
     if seed == 0 and isinstance(learned.policy, Clone):
         learned.policy.save(run.results / "clones" / f"{setting.game}_ppo")
     return {**learned.as_result(), **extra}
@@ -107,7 +106,7 @@ def main(argv: list[str] | None = None) -> None:
     variant = ("" if config.game == "pong" else f"_{config.game}") + ("_clone" if config.start == "clone" else "")
     run = start_run(__file__, config, "" if config.smoke else variant)
     c = run.config
-    cells = {}
+    arms = {}
     for view in c.views:
         recipe = Recipe(
             *((c.steps, c.segment) if view == "features" else (c.frames_steps, c.frames_segment)),
@@ -116,10 +115,10 @@ def main(argv: list[str] | None = None) -> None:
         )
         setting = Setting(c.game, view, c.n_frames, c.memory, c.grid, c.games, 0.0, c.max_steps)
         options = {**asdict(setting), "recipe": asdict(recipe), "start": c.start}
-        cells[view] = [
-            run.cell(partial(measure, run, setting, recipe, seed), shelf="ppo", seed=seed, **options)
-            for seed in range(c.seeds)
+        arms[view] = [
+            (partial(measure, run, setting, recipe, seed), {"seed": seed, **options}) for seed in range(c.seeds)
         ]
+    cells = run.cells(arms, shelf="ppo")
     rng = np.random.default_rng(0)
     rows, verdicts, curves, means = [], [], {}, {}
     arrays: dict[str, Any] = {}

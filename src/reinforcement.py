@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -36,7 +36,7 @@ from resu_conv import ReSUEncoder
 from rollouts import Buffer, Policy
 from sb3_bridge import SB3VecEnv
 
-CHECKPOINT = "reinforcement-checkpoint-2"
+CHECKPOINT = "reinforcement-checkpoint-3"
 REPLAY = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 
 
@@ -186,11 +186,11 @@ def on_features(view: View) -> OnFeatures:
 def environments(
     game: str, view: View, n_envs: int, actions: tuple[str, ...] = (), clip_rewards: bool = True, **env_options: Any
 ) -> SB3VecEnv:
-    """n_envs games seen through a view; the learner is given the signs of the rewards.
+    """n_envs games seen through a view, in one thread; the learner is given the signs of the rewards.
 
     actions   names of those that the learner has; by default the game's minimal set
     """
-    games = AtariVectorEnv(game, n_envs, **env_options)
+    games = AtariVectorEnv(game, n_envs, 1, **env_options)
     return SB3VecEnv(EncodedVectorEnv(with_actions(games, actions) if actions else games, view.code), clip_rewards)
 
 
@@ -233,36 +233,50 @@ def _replay_path(path: Path, segment: int) -> Path:
     return path.with_name(f"{path.stem}_{segment}_replay.npz")
 
 
-def save(
-    learner: Segmented, path: Path, segment: int, episodes: list[tuple[int, float, int]], seconds: list[float]
-) -> None:
+@dataclass
+class Progress:
+    """What a run has come to beside the learner's own state.
+
+    episodes   (step, return, length) of every game that ended       notes   what after_segment returned, by segment
+    seconds    of training, by the end of each segment
+    """
+
+    episodes: list[tuple[int, float, int]] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    notes: list[Any] = field(default_factory=list)
+
+    @property
+    def segments(self) -> int:
+        """How many are finished."""
+        return len(self.seconds)
+
+
+def save(learner: Segmented, path: Path, progress: Progress) -> None:
     """Write a checkpoint, whole or not at all. The replay memory of an unfinished run lies beside it."""
     finished = learner.num_timesteps >= learner.total_steps
-    replay = getattr(learner, "replay_buffer", None)
+    replay, replay_path = getattr(learner, "replay_buffer", None), _replay_path(path, progress.segments)
     if replay is not None and not finished:
         filled = slice(replay.size())
         arrays = {name: getattr(replay, name)[filled] for name in REPLAY}
-        array_files.write_npz(_replay_path(path, segment), pos=replay.pos, full=replay.full, **arrays)
+        array_files.write_npz(replay_path, pos=replay.pos, full=replay.full, **arrays)
     state = {
         "kind": CHECKPOINT,
-        "segment": segment,
         "finished": finished,
         "counters": {name: getattr(learner, name) for name in learner.counters},
         "policy": learner.policy.state_dict(),
         "optimizer": learner.policy.optimizer.state_dict(),
-        "episodes": episodes,
-        "seconds": seconds,
+        "progress": vars(progress),
     }
     file = io.BytesIO()
     torch.save(state, file)
     array_files.write_atomically(path, lambda out: out.write(file.getvalue()))
     for old in path.parent.glob(f"{path.stem}_*_replay.npz"):
-        if finished or old != _replay_path(path, segment):
+        if finished or old != replay_path:
             old.unlink()
 
 
-def load(learner: Segmented, path: Path) -> dict[str, Any]:
-    """Put a checkpoint into a learner; returns what else is in it (segment, episodes, seconds).
+def load(learner: Segmented, path: Path) -> Progress:
+    """Put a checkpoint into a learner; returns how far the run has come.
 
     Raises   ValueError if the file is damaged or no checkpoint of this learner.
     """
@@ -270,19 +284,20 @@ def load(learner: Segmented, path: Path) -> dict[str, Any]:
         state = torch.load(path, weights_only=True)
         if state["kind"] != CHECKPOINT:
             raise ValueError(f"kind {state['kind']}")
+        progress = Progress(**state["progress"])
         learner.policy.load_state_dict(state["policy"])
         learner.policy.optimizer.load_state_dict(state["optimizer"])
         for name in learner.counters:
             setattr(learner, name, state["counters"][name])
         replay = getattr(learner, "replay_buffer", None)
         if replay is not None and not state["finished"]:
-            stored = array_files.read_npz(_replay_path(path, state["segment"]), (*REPLAY, "pos", "full"))
+            stored = array_files.read_npz(_replay_path(path, progress.segments), (*REPLAY, "pos", "full"))
             for name in REPLAY:
                 getattr(replay, name)[: len(stored[name])] = stored[name]
             replay.pos, replay.full = int(stored["pos"]), bool(stored["full"])
-    except (RuntimeError, KeyError, ValueError, EOFError, OSError) as error:
+    except (RuntimeError, KeyError, TypeError, ValueError, EOFError, OSError) as error:
         raise ValueError(f"{path} is not a checkpoint of this run ({error}): delete it to begin again") from error
-    return {name: state[name] for name in ("segment", "episodes", "seconds")}
+    return progress
 
 
 def train(
@@ -291,39 +306,33 @@ def train(
     seed: int,
     path: Path,
     description: str,
-    after_segment: Callable[[Segmented, int], None] = lambda learner, segment: None,
-) -> tuple[Segmented, list[tuple[int, float, int]], list[float]]:
+    after_segment: Callable[[Segmented, int], Any] = lambda learner, segment: None,
+) -> tuple[Segmented, Progress]:
     """Train to the learner's total_steps, from the checkpoint at `path` if there is one; segments end with new ones.
 
     make_learner   makes the untrained learner, environments included
-    after_segment  is called with the learner and the number of finished segments, before the checkpoint: what it does
-                   is done again if the run is killed before that
-    Returns        the learner; (step, return, length) of all games that ended; seconds of training, by the end of each
-                   segment
+    after_segment  is called with the learner and the number of finished segments, before the checkpoint, which keeps
+                   what it returns (plain numbers, lists, dicts)
     """
     learner = make_learner()
     steps = learner.total_steps
-    done: dict[str, Any] = {"segment": 0, "episodes": [], "seconds": []}
-    if path.is_file():
-        done = load(learner, path)
-    segment, episodes, seconds = done["segment"], [tuple(e) for e in done["episodes"]], done["seconds"]
-    while segment * segment_steps < steps:
+    progress = load(learner, path) if path.is_file() else Progress()
+    while progress.segments * segment_steps < steps:
         started = time.perf_counter()
-        words = np.random.SeedSequence((seed, segment)).generate_state(2)
+        words = np.random.SeedSequence((seed, progress.segments)).generate_state(2)
         learner.set_random_seed(int(words[0] >> 1))
         assert learner.env is not None
         learner.env.seed(int(words[1] >> 2))
         learner._last_obs = None  # the games begin anew
-        goal = min((segment + 1) * segment_steps, steps)
+        goal = min((progress.segments + 1) * segment_steps, steps)
         noted = _Episodes(description, learner.num_timesteps, steps)
         left = max(goal - learner.num_timesteps, 0)
         learner.learn(left, noted, log_interval=None, reset_num_timesteps=False)  # type: ignore[arg-type]
-        segment += 1
-        episodes += noted.ended
-        seconds.append((seconds[-1] if seconds else 0.0) + time.perf_counter() - started)
-        after_segment(learner, segment)
-        save(learner, path, segment, episodes, seconds)
-    return learner, episodes, seconds
+        progress.episodes += noted.ended
+        progress.seconds.append(sum(progress.seconds[-1:]) + time.perf_counter() - started)
+        progress.notes.append(after_segment(learner, progress.segments))
+        save(learner, path, progress)
+    return learner, progress
 
 
 def curve(episodes: Sequence[tuple[int, float, int]], steps: int, points: int) -> list[float | None]:

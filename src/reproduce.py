@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import array_files
 import record
 from record import Step
-from stage_io import ROOT, guard, parse_config
+from stage_io import ROOT, duration, guard, parse_config
 
 UNKNOWN = 15 * 60.0  # seconds that a step is taken to need if it never ran here
 KEPT = ("cells",)  # folders of results/, and ...
@@ -61,14 +61,6 @@ def seconds_of(step: Step, fresh: bool) -> float:
     if not cost:
         return float(document["seconds"])
     return float(cost["seconds_beside"] + (cost["seconds_of_cells"] if fresh else 0))
-
-
-def duration(seconds: float) -> str:
-    """3 h 05 min, 12 min or 40 s."""
-    minutes = round(seconds / 60)
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"
 
 
 def main(argv: list[str] | None = None) -> None:

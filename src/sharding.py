@@ -166,10 +166,11 @@ def encode_blocks(encoder: ReSUEncoder, file: FrameFile) -> Iterator[np.ndarray]
     lead = encoder.memory - 1
     if encoder.n_layers > 1:
         raise ValueError("only the first layer is encoded from files: n_layers must be 1")
-    for begin, end in file.episodes():
-        for at in range(begin, end, BLOCK):
-            past = min(lead, at - begin)
-            yield encoder.encode(file.read(at - past, min(at + BLOCK, end)))[past:]
+    new = [(at, min(at + BLOCK, end), min(lead, at - begin)) for begin, end in file.episodes()
+           for at in range(begin, end, BLOCK)]  # fmt: skip
+    blocks = file.blocks([(start - past, stop) for start, stop, past in new])
+    for frames, (_, _, past) in zip(blocks, new, strict=True):
+        yield encoder.encode(frames)[past:]
 
 
 def encode_file(encoder: ReSUEncoder, path: array_files.PathLike, target: array_files.PathLike) -> None:

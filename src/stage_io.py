@@ -20,7 +20,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,6 +37,7 @@ VERSIONS_OF = ("numpy", "scipy", "numba", "torch", "scikit-learn", "ale-py", "gy
 T = TypeVar("T")
 C = TypeVar("C")
 _scheduler = ""  # of the cluster whose workers are used; none: processes of this machine
+_row: int | None = None  # of this process's progress bars while it has one core to itself; None: it has all
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +83,16 @@ def seconds(compute: Callable[[], object], repeats: int = 1) -> float:
         compute()
         times.append(time.perf_counter() - started)
     return min(times)
+
+
+def duration(seconds: float) -> str:
+    """40 s, 12 min, 3 h 05 min, or 12 days."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if minutes >= 72 * 60:
+        return f"{minutes / 1440:,.0f} days"
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"
 
 
 def peak_memory() -> float:
@@ -180,8 +191,22 @@ def workers(scheduler: str, timeout: float = 5.0) -> Iterator[None]:
         _scheduler = ""
 
 
+@contextlib.contextmanager
+def one_core(row: int = 0) -> Iterator[None]:
+    """Within it `in_order` runs its tasks here, one after the other; progress bars go to this row of the terminal."""
+    global _row
+    before, _row = _row, row
+    try:
+        yield
+    finally:
+        _row = before
+
+
 def in_order(tasks: Iterable[Any]) -> Generator[Any, None, None]:
     """Run joblib tasks on all cores, one thread each, or on `workers`; yield their results in order as they come."""
+    if _row is not None:
+        yield from (function(*words, **options) for function, words, options in tasks)
+        return
     if _scheduler:
         yield from joblib.Parallel(n_jobs=-1, return_as="generator", pre_dispatch="n_jobs")(tasks)
         return
@@ -193,8 +218,9 @@ def progress(items: Iterable[T], description: str, total: int | None = None, uni
     """A tqdm bar on stderr; quiet when stderr is not a terminal, except for a line every 30 seconds."""
     shown = sys.stderr.isatty()
     return tqdm(
-        items, desc=description, total=total, unit=unit, mininterval=0.1 if shown else 30.0, dynamic_ncols=shown
-    )
+        items, desc=description, total=total, unit=unit, mininterval=0.1 if shown else 30.0, dynamic_ncols=shown,
+        position=_row, leave=None if _row else True,
+    )  # fmt: skip
 
 
 def plain(value: Any) -> Any:
@@ -227,6 +253,14 @@ def markdown_table(rows: Sequence[dict[str, Any]]) -> str:
     widths = [max(len(line[i]) for line in cells) for i in range(len(header))]
     lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |" for line in cells]
     return "\n".join([lines[0], "|" + "|".join("-" * (w + 2) for w in widths) + "|", *lines[1:]])
+
+
+def _timed(compute: Callable[[], Any], row: int | None = None) -> tuple[Any, float]:
+    """What compute() returns, as JSON holds it, and its seconds; with a row, on one core."""
+    started = time.perf_counter()
+    with contextlib.nullcontext() if row is None else one_core(row % n_cores()):
+        result = plain(compute())
+    return result, time.perf_counter() - started
 
 
 class Run:
@@ -269,40 +303,68 @@ class Run:
         self.timings[name] = self.timings.get(name, 0.0) + time.perf_counter() - started
         return result
 
+    def _cell_path(self, shelf: str, options: dict[str, Any]) -> Path:
+        label = "-".join(f"{key}_{value}" for key, value in options.items() if isinstance(value, (str, int)))
+        digest = hashlib.sha256(repr(sorted(plain(options).items())).encode()).hexdigest()[:10]
+        safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in label)[:90]
+        return self.results / "cells" / (shelf or self.stage) / f"{safe}-{digest}.json"
+
     def cell(self, compute: Callable[[], Any], *, shelf: str = "", **options: Any) -> Any:
         """The result of compute(), a JSON-able value, from its file if these options were computed before.
 
         shelf     folder under results/cells/, this stage's own unless stages share their cells
         options   everything the result depends on (kind, seed, sizes, ...); they name the file
         """
-        label = "-".join(f"{key}_{value}" for key, value in options.items() if isinstance(value, (str, int)))
-        digest = hashlib.sha256(repr(sorted(plain(options).items())).encode()).hexdigest()[:10]
-        safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in label)[:90]
-        path = self.results / "cells" / (shelf or self.stage) / f"{safe}-{digest}.json"
-        if path.is_file():
-            document = array_files.read_json(path, f"delete {path.name} and run python src/{self._script}")
-            self._cells.append(document)
-            return document["result"]
-        started = time.perf_counter()
-        result = plain(compute())
+        path = self._cell_path(shelf, options)
+        if not path.is_file():
+            result, seconds = _timed(compute)
+            self._keep(path, options, result, seconds)
+            self._computing += seconds
+        return self._read(path)
+
+    def cells(self, arms: Mapping[str, Sequence[tuple[Callable[[], Any], dict[str, Any]]]], *, shelf: str = "") -> Any:
+        """As `cell` for each arm's pairs (compute, options); those without a file are computed side by side.
+
+        compute   runs on one core, in a process of its own, and does not log; games that it plays follow one another
+        Returns   {arm: results in order}
+        """
+        paths = {arm: [self._cell_path(shelf, options) for _, options in tasks] for arm, tasks in arms.items()}
+        missing = [
+            (path, *task)
+            for arm, tasks in arms.items()
+            for path, task in zip(paths[arm], tasks, strict=True)
+            if not path.is_file()
+        ]
+        started, at_once = time.perf_counter(), min(n_cores(), len(missing))
+        found = in_order(joblib.delayed(_timed)(compute, row) for row, (_, compute, _) in enumerate(missing))
+        for (path, _, options), (result, seconds) in zip(missing, found, strict=True):
+            self._keep(path, options, result, seconds, at_once)
+            self.log(f"{path.stem}: {seconds:.0f} s")
+        self._computing += time.perf_counter() - started
+        return {arm: [self._read(path) for path in its] for arm, its in paths.items()}
+
+    def _keep(self, path: Path, options: dict[str, Any], result: Any, seconds: float, at_once: int = 1) -> None:
         document = {
             "stage": self.stage,
             "options": plain(options),
             "result": result,
-            "seconds": round(time.perf_counter() - started, 3),
+            "seconds": round(seconds, 3),
+            "at_once": at_once,
             "provenance": provenance(),
         }
         array_files.write_json(path, document)
+
+    def _read(self, path: Path) -> Any:
+        document = array_files.read_json(path, f"delete {path.name} and run python src/{self._script}")
         self._cells.append(document)
-        self._computing += document["seconds"]
-        return result
+        return document["result"]
 
     def _cost(self) -> dict[str, Any]:
         """Of all cells that this run showed, whenever they were computed: seconds and commits; and of the rest."""
         commits = sorted({cell["provenance"]["commit"][:10] for cell in self._cells})
         return {
             "cells": len(self._cells),
-            "seconds_of_cells": round(sum(cell["seconds"] for cell in self._cells), 1),
+            "seconds_of_cells": round(sum(cell["seconds"] / cell.get("at_once", 1) for cell in self._cells), 1),
             "seconds_beside": round(time.perf_counter() - self._started - self._computing, 1),
             "commits": commits,
             "uncommitted_cells": sum(cell["provenance"]["uncommitted"] for cell in self._cells),

@@ -167,10 +167,11 @@ def test_steps_are_chosen_by_stage_and_once_per_script_for_a_smoke_run():
 
 
 def test_time_left_in_words():
-    assert [reproduce.duration(s) for s in (4, 89, 91, 3600, 36_000)] == [
+    assert [stage_io.duration(s) for s in (4, 89, 91, 3600, 36_000, 10**6)] == [
         "4 s",
         "89 s",
         "2 min",
         "1 h 00 min",
         "10 h 00 min",
+        "12 days",
     ]

@@ -56,10 +56,15 @@ def weights(learner):
 @pytest.mark.parametrize(("kind", "look"), [("ppo", "features"), ("dqn", "features"), ("dqn, rarely", "frames")])
 def test_a_killed_run_goes_on_with_the_same_weights_and_games(views, tmp_path, monkeypatch, kind, look):
     make = maker(views[look], kind)
-    whole, episodes, seconds = reinforcement.train(make, 100, 3, tmp_path / "whole.pt", "whole")
+
+    def note(learner, segment):
+        return {f"after {segment}": float(weights(learner)[0])}
+
+    whole, wanted = reinforcement.train(make, 100, 3, tmp_path / "whole.pt", "whole", note)
     segments = RECIPES[kind][1].steps // 100
-    assert whole.num_timesteps == 100 * segments and len(episodes) >= 2 * segments
-    assert len(seconds) == segments and min(np.diff(seconds)) > 0
+    assert whole.num_timesteps == 100 * segments and len(wanted.episodes) >= 2 * segments
+    assert wanted.segments == segments and min(np.diff(wanted.seconds)) > 0
+    assert [list(found) for found in wanted.notes] == [[f"after {k + 1}"] for k in range(segments)]
     save = reinforcement.save
 
     def save_and_die(*words):
@@ -69,21 +74,22 @@ def test_a_killed_run_goes_on_with_the_same_weights_and_games(views, tmp_path, m
     monkeypatch.setattr(reinforcement, "save", save_and_die)
     for _ in range(segments - 1):  # after the first segment, and again after the second
         with pytest.raises(KilledError):
-            reinforcement.train(make, 100, 3, tmp_path / "cut.pt", "cut")
+            reinforcement.train(make, 100, 3, tmp_path / "cut.pt", "cut", note)
     monkeypatch.setattr(reinforcement, "save", save)
-    cut, again, _ = reinforcement.train(make, 100, 3, tmp_path / "cut.pt", "cut")
-    assert torch.equal(weights(cut), weights(whole)) and again == episodes
+    cut, again = reinforcement.train(make, 100, 3, tmp_path / "cut.pt", "cut", note)
+    assert torch.equal(weights(cut), weights(whole))
+    assert again.notes == wanted.notes and [tuple(game) for game in again.episodes] == wanted.episodes
     assert not list(tmp_path.glob("*_replay.npz"))  # a finished run needs none
     if look == "features":
-        other, _, _ = reinforcement.train(maker(views[look], kind, 4), 100, 4, tmp_path / "other.pt", "other")
+        other, _ = reinforcement.train(maker(views[look], kind, 4), 100, 4, tmp_path / "other.pt", "other")
         assert not torch.equal(weights(other), weights(whole))
-    read, _, _ = reinforcement.train(make, 100, 3, tmp_path / "cut.pt", "cut")
+    read, _ = reinforcement.train(make, 100, 3, tmp_path / "cut.pt", "cut")
     assert torch.equal(weights(read), weights(whole))
 
 
 def test_learning_changes_the_policy_and_the_rate_falls_over_the_whole_run(views, tmp_path):
     rates = []
-    learner, _, _ = reinforcement.train(
+    learner, _ = reinforcement.train(
         maker(views["features"]), 100, 3, tmp_path / "a.pt", "a",
         lambda learner, segment: rates.append(learner.policy.optimizer.param_groups[0]["lr"]),
     )  # fmt: skip
@@ -176,7 +182,7 @@ def test_the_leash_holds_the_values_to_the_clones_actions_and_lets_go(views, tmp
             env = reinforcement.environments("breakout", view, 2, press_fire=True, max_steps=40)
             return dqn.new_learner(env, recipe, view, 3, start=head, teacher=head)
 
-        learner, _, _ = reinforcement.train(make, 100, 3, tmp_path / f"{leash}_{fades}.pt", "a")
+        learner, _ = reinforcement.train(make, 100, 3, tmp_path / f"{leash}_{fades}.pt", "a")
         with torch.no_grad():
             own = (learner.q_net(x) / recipe.temperature).log_softmax(dim=1)
             taught = torch.from_numpy(head.logits(x.numpy())).log_softmax(dim=1)
@@ -235,7 +241,7 @@ def test_damaged_and_foreign_checkpoints_are_refused(views, tmp_path):
     path = tmp_path / "x.pt"
     for kind in RECIPES:
         learner = maker(views["features"], kind)()
-        reinforcement.save(learner, path, 1, [], [1.0])
+        reinforcement.save(learner, path, reinforcement.Progress([], [1.0], [{}]))
         reinforcement.load(learner, path)
     replay = tmp_path / "x_1_replay.npz"
     replay.write_bytes(replay.read_bytes()[:50])

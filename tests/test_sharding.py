@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dask import distributed
 
 import array_files
 import fit_encoder
@@ -139,7 +140,6 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
 
 
 def test_a_dask_cluster_that_loses_a_worker_gives_the_same_bits(tmp_path, monkeypatch):
-    distributed = pytest.importorskip("dask.distributed")
     path, episodes = recorded(tmp_path, 5, [9_000, 11_000], (40, 40))
     wanted = ReSUEncoder(**OPTIONS).fit(episodes)
     monkeypatch.setenv("PYTHONPATH", str(SRC))
@@ -168,7 +168,6 @@ def test_a_dask_cluster_that_loses_a_worker_gives_the_same_bits(tmp_path, monkey
 
 
 def test_games_played_by_a_cluster_are_the_games(monkeypatch):
-    distributed = pytest.importorskip("dask.distributed")
     here = rollouts.play(rollouts.RandomPolicy(), 5, 3, "breakout", max_steps=80)
     monkeypatch.setenv("PYTHONPATH", str(SRC))
     cluster = distributed.LocalCluster(n_workers=1, threads_per_worker=2, processes=True, dashboard_address=None)
@@ -181,8 +180,7 @@ def test_games_played_by_a_cluster_are_the_games(monkeypatch):
     )
 
 
-def test_a_stage_takes_a_schedulers_address(capsys):
-    pytest.importorskip("dask.distributed")
+def test_a_stage_takes_a_schedulers_address():
     config = stage_io.parse_config(fit_encoder.Config, ["a.npy", "--shard", "5"], fit_encoder.SMOKE)
     assert config == fit_encoder.Config(buffers=("a.npy",), shard=5)
     with pytest.raises(ValueError, match="no Dask scheduler at tcp"):
@@ -190,7 +188,6 @@ def test_a_stage_takes_a_schedulers_address(capsys):
 
 
 def test_no_scheduler_is_said():
-    pytest.importorskip("dask.distributed")
     with (
         pytest.raises(ValueError, match="no Dask scheduler at tcp"),
         stage_io.workers("tcp://127.0.0.1:1", timeout=1),

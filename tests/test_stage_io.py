@@ -8,8 +8,10 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pytest
 
@@ -63,6 +65,34 @@ def test_a_cell_is_computed_once_per_options(root):
     document = json.loads(files[0].read_text())
     assert document["options"] == {"kind": "a", "seed": 0}
     assert {"commit", "uncommitted", "versions", "hardware"} <= set(document["provenance"])
+
+
+def test_missing_cells_are_computed_side_by_side_and_kept_in_order(root):
+    """In other processes, each told to keep to its core; those that have a file are not computed."""
+
+    def look(seed):
+        time.sleep(0.3 if seed == 0 else 0)  # the later ones are ready first
+        inner = list(stage_io.in_order(joblib.delayed(os.getpid)() for _ in range(3)))
+        return {"seed": seed, "process": os.getpid(), "inner": inner}
+
+    run = start_run("src/bc_test.py", Config())
+    run.cell(lambda: "known", arm="b", seed=1)
+    tasks = {arm: [(partial(look, seed), {"arm": arm, "seed": seed}) for seed in range(2)] for arm in ("a", "b")}
+    found = run.cells(tasks)
+    assert [cell["seed"] for cell in found["a"]] == [0, 1] and found["b"][1] == "known"
+    for cell in (*found["a"], found["b"][0]):
+        assert cell["process"] != os.getpid() and set(cell["inner"]) == {cell["process"]}
+    assert start_run("src/bc_test.py", Config()).cells(tasks) == found
+    document = json.loads(next((root / "results" / "cells" / "bc_test").glob("arm_a-seed_0*")).read_text())
+    assert document["at_once"] == min(3, stage_io.n_cores()) and document["seconds"] >= 0.3
+    cost = run._cost()
+    assert cost["cells"] == 5 and cost["seconds_beside"] >= 0
+
+
+def test_one_core_is_given_back():
+    with stage_io.one_core(1):
+        assert list(stage_io.in_order([joblib.delayed(os.getpid)()])) == [os.getpid()]
+    assert list(stage_io.in_order([joblib.delayed(os.getpid)()] * 2)) != [os.getpid()] * 2
 
 
 def test_a_failing_cell_leaves_nothing(root):
