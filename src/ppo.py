@@ -25,13 +25,13 @@ class Recipe:
     critic_first     steps in which only the value is learned, for a policy that begins as a clone
     """
 
-    steps: int = 3_000_000
+    steps: int = 2_500_000
     segment: int = 250_000
     n_envs: int = 16
-    n_steps: int = 128
-    batch: int = 256
+    n_steps: int = 64
+    batch: int = 64
     epochs: int = 3
-    learning_rate: float = 5e-4
+    learning_rate: float = 2.5e-4
     clip: float = 0.2
     entropy: float = 0.01
     gamma: float = 0.99
