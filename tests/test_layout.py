@@ -12,7 +12,7 @@ SRC = Path(__file__).resolve().parent.parent / "src"
 ROOT = SRC.parent
 FLOORS = [
     {"array_files", "stats_ci", "lag_kernels", "head_kernels", "torch_kernels", "filter_shapes"},
-    {"stage_io", "lag_moments", "resu_kernels", "original_claims", "power", "record"},
+    {"stage_io", "lag_moments", "resu_kernels", "original_claims", "power", "record", "lobe_claims"},
     {"resu_core", "dead_leaves", "patch_kernels", "patch_moments"},
     {"patch_layers"},
     {"resu_conv", "atari_env", "heads", "figures"},
