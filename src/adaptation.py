@@ -15,10 +15,11 @@ import array_files
 import cloning
 import controls
 import convnet
+import evaluation
 import rollouts
 from cloning import Clone
 from convnet import ConvNet
-from demonstrations import TASKS, demonstrations, expert_of
+from demonstrations import TASKS, demonstrations
 from filter_shapes import cosine
 from resu_conv import ReSUEncoder
 from resu_streaming import StreamingReSU
@@ -264,15 +265,6 @@ def cell(
 
 def reference(run: Run, protocol: Protocol, game: str, who: Literal["random", "expert"], seed: int) -> dict[str, Any]:
     """Scores and lengths of random play or of the expert in this seed's evaluation games; computed once."""
-    policy = rollouts.RandomPolicy() if who == "random" else expert_of(game, protocol.expert(game))
-    options: dict[str, Any] = {"games": protocol.games, "sticky": protocol.sticky, **protocol.limit}
-    if who == "expert":
-        options["expert"] = protocol.expert(game)
-    return run.cell(
-        lambda: protocol.play(policy, game, seed, f"{who} {game}, seed {seed}"),
-        shelf="adaptation",
-        who=who,
-        game=game,
-        seed=seed,
-        **options,
-    )
+    expert = "random" if who == "random" else protocol.expert(game)
+    entry = evaluation.player(game, expert, protocol.sticky, protocol.games, protocol.max_steps)
+    return evaluation.cell(run, entry, seed)

@@ -98,12 +98,11 @@ def main(argv: list[str] | None = None) -> None:
         rows_wanted = [row for row in rows_wanted if row in ("random", "expert", "resu mlp")]
     options = {name: value for name, value in asdict(c).items() if name not in ("seeds", "rows", "smoke")}
     options["expert"] = expert
-    players = {entry.expert: entry for entry in evaluation.entries(c.game, c.sticky, c.games, c.games, c.max_steps)
-               if entry.source == "ram"}  # fmt: skip
 
     def cell(row: Row, seed: int) -> dict[str, Any]:
         if row in ("random", "expert"):
-            return evaluation.cell(run, players["random" if row == "random" else expert], seed)
+            who = "random" if row == "random" else expert
+            return evaluation.cell(run, evaluation.player(c.game, who, c.sticky, c.games, c.max_steps), seed)
         return run.cell(
             lambda: imitation.measure(run, imitated, row, seed, save=seed == 0),
             shelf="bc_games", row=row, seed=seed, **options,

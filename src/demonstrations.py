@@ -29,7 +29,7 @@ class Task:
     """
 
     label: str
-    experts: Mapping[str, Callable[[], Policy]]
+    experts: Mapping[str, Callable[..., Policy]]
     class_names: tuple[str, ...]
     margin: float
     env: Mapping[str, Any] = field(default_factory=dict)

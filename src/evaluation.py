@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -39,16 +40,22 @@ class Entry:
         return f"{TASKS[self.game].label}: {who}"
 
 
-def entries(game: str, sticky: float, games: int, pixel_games: int, max_steps: int = FULL) -> list[Entry]:
-    """Random play and every expert of a game, from RAM and, where they can, from pixels; games cut at max_steps."""
+def player(game: str, expert: str, sticky: float, games: int, max_steps: int = FULL) -> Entry:
+    """An expert of a game, or "random" play, that looks at the RAM."""
     task = TASKS[game]
     env = dict(task.env) if max_steps == FULL else {**task.env, "max_steps": max_steps}
-    found = [Entry(game, "random", "ram", rollouts.RandomPolicy, games, sticky, env)]
-    for name, make in task.experts.items():
-        found.append(Entry(game, name, "ram", make, games, sticky, env))
+    make = rollouts.RandomPolicy if expert == "random" else task.experts[expert]
+    return Entry(game, expert, "ram", make, games, sticky, env)
+
+
+def entries(game: str, sticky: float, games: int, pixel_games: int, max_steps: int = FULL) -> list[Entry]:
+    """Random play and every expert of a game, from RAM and, where they can, from pixels; games cut at max_steps."""
+    found = [player(game, "random", sticky, games, max_steps)]
+    for name, make in TASKS[game].experts.items():
+        seeing = player(game, name, sticky, games, max_steps)
+        found.append(seeing)
         if hasattr(make(), "source"):
-            pixels = lambda make=make: make(source="pixels")  # noqa: E731
-            found.append(Entry(game, name, "pixels", pixels, pixel_games, sticky, env))
+            found.append(replace(seeing, source="pixels", games=pixel_games, make=partial(make, source="pixels")))
     return found
 
 

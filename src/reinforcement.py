@@ -213,7 +213,7 @@ class _Episodes(BaseCallback):
         bar: Iterable[Any] = stage_io.progress([], description, total, "step")
         assert isinstance(bar, tqdm)
         self._bar = bar
-        self._bar.update(start)
+        self._bar.n = self._bar.initial = start  # so that rate and time left are this segment's
 
     def _on_step(self) -> bool:
         for info in self.locals["infos"]:

@@ -43,8 +43,8 @@ FLOORS = [
         "si_probes",
     },
     {"universality", "imitation", "demonstrations"},
-    {"adaptation", "evaluation", "reinforcement", "peers"},
-    {"ppo", "dqn", "learning_runs"},
+    {"evaluation", "reinforcement", "peers"},
+    {"adaptation", "ppo", "dqn", "learning_runs"},
 ]
 FLOOR_OF = {name: i for i, names in enumerate(FLOORS) for name in names}
 STAGE = re.compile(
