@@ -1,4 +1,4 @@
-"""The claims of the original investigation, and which of our verdicts decides each: the summary of RESULTS.md.
+"""The claims of the original investigation, and which of our verdicts decides each: RESULTS.md's and README's summary.
 
 Nothing here holds a number of ours: verdicts and estimates are read from the results.
 """
@@ -123,6 +123,35 @@ CLAIMS = (
 )  # fmt: skip
 
 
+# What README shows first: the reader's words, the original's figures, and the row that decides.
+HEADLINES = (
+    Claim("2", "Pong, reading the ball's velocity by one matrix: layer 1 above two raw frames [R2]",
+          ".900 against .589", "probe_pong", "ball velocity: L1, third above raw(t,t-1)"),
+    Claim("4a", "Pong, a clone of a losing player: as good as that player (difference within 2)", "-12.6 and -13.4",
+          "bc_pong", "the clone is equivalent to its expert (within 2)"),
+    Claim("4a", "the same clone: above one on random filters", "", "bc_pong",
+          "ReSU L1 with an MLP scores above: random filters, MLP 256x2"),
+    Claim("4a", "Pong, a clone of a winning player: more than 8 points", "", "bc_pong_winning",
+          "the clone scores more than +8"),
+    Claim("4", "Breakout, a clone with dataset aggregation: more than 40", "19.2", "bc_games_breakout_dagger",
+          "the clone scores more than +40"),
+    Claim("4", "Space Invaders, the same: more than 450", "343.5", "bc_games_space_invaders_dagger",
+          "the clone scores more than +450"),
+    Claim("11", "Enduro, cars passed: a clone above one on random filters", "", "bc_games_enduro",
+          "ReSU L1 with an MLP scores above: random filters, MLP 256x2"),
+    Claim("7", "Pong, reinforcement learning on the frozen code: more than 17 points", "-19.7", "ppo_pong",
+          "PPO on frozen ReSU features: the final policy averages more than 17"),
+    Claim("9c", "Pong after the code was streamed on Breakout: nothing is forgotten (within 2)", "-10.6 and -11.0",
+          "transfer_forgetting", "ReSU, alpha 0.99: head kept: nothing is forgotten (within 2)"),
+    Claim("speed", "moments of 60,000 frames: times faster than torch (60 and more)", "", "bench_core",
+          "moments at least 60 times faster than torch"),
+    Claim("speed", "encoding them: times faster than torch (40 and more)", "", "bench_core",
+          "encoding at least 40 times faster than torch"),
+    Claim("speed", "a clone at play: share of the bare emulator's rate (.9 and more)", "", "bench_play",
+          "pong_winning plays at 90% or more of the bare loop's rate"),
+)  # fmt: skip
+
+
 # What surprised us most; {result: row} stands for the estimate of a row among a result's verdicts.
 FINDINGS = (
     "Streaming forgets all that the old head needs, against the original's finding: the score changes by "
@@ -150,6 +179,16 @@ FINDINGS = (
 )
 
 
+def headlines(results: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
+    """README's first table of results."""
+    rows = []
+    for claim in HEADLINES:
+        estimate, verdict = decided(claim, results)
+        ours = {"ours [95 % interval]": estimate, "verdict": verdict}
+        rows.append({"stage": claim.stage, "claim": claim.text, "the original's": claim.original, **ours})
+    return rows
+
+
 def findings(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """The findings with our estimates in their places; `(missing)` where a result is not there."""
 
@@ -168,7 +207,8 @@ def decided(claim: Claim, results: Mapping[str, Mapping[str, Any]]) -> tuple[str
     row = next((row for row in document["verdicts"] if row["claim"] == claim.row), None)
     if row is None:
         return "", MISSING
-    estimate = next((str(value) for name, value in row.items() if name not in ("claim", "verdict")), "")
+    value = next((value for name, value in row.items() if name not in ("claim", "verdict")), "")
+    estimate = f"{value:.3g}" if isinstance(value, float) else str(value)
     words = {word.split()[0] for word in row["verdict"].split(", ")}
     good, bad = ({REFUTED, EQUIVALENT}, {SUPPORTED}) if claim.opposite else ({SUPPORTED, EQUIVALENT}, {REFUTED})
     # "supported" or "refuted" says which side; "equivalent" counts where nothing else was decided

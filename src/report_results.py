@@ -1,7 +1,7 @@
 """Rebuild RESULTS.md, and the tables in README.md, from results/*.json alone. No number in them is typed by hand.
 
 A block in README.md between `<!-- results: NAME -->` and `<!-- end -->` is replaced by the tables of results/NAME.json;
-with `<!-- results: NAME: PATTERN -->` only by the rows that match.
+with `<!-- results: NAME: PATTERN -->` only by the rows that match, and `<!-- results: headlines -->` by the chief ones.
 A stage without a result is listed as missing; a result that came from uncommitted code is marked.
 
 Reads      results/*.json          Writes  RESULTS.md, README.md (or, with --smoke, results/smoke/RESULTS.md)
@@ -69,20 +69,35 @@ def origin(document: dict[str, Any]) -> str:
 
 def summary(results: Path) -> str:
     """Every claim of the original with our verdict, counted; what surprised us; the power of the comparisons."""
-    names = [name for name, *_ in STAGES]
-    documents = {name: array_files.read_json(results / f"{name}.json") for name in names if _has(results, name, "json")}
+    documents = _documents(results)
     compared = {comparison.result for comparison in power.COMPARISONS}
     arrays = {name: array_files.read_npz(results / f"{name}.npz") for name in compared if _has(results, name, "npz")}
     rows, counts = original_claims.table(documents)
-    words = {"stands": "stand", "falls": "fall", "undecided": "are undecided", "missing": "are missing"}
-    counted = ", ".join(f"{n} {words[verdict]}" for verdict, n in counts.items() if n)
     found = "\n".join(f"{i}. {text}" for i, text in enumerate(original_claims.findings(documents), 1))
     strength = markdown_table(power.table(arrays)) if arrays else "(no results yet)"
     return (
-        f"## Summary\n\nOf {len(rows)} claims of the original: {counted}.\n\n{markdown_table(rows)}\n\n"
+        f"## Summary\n\n{_counted(counts)}\n\n{markdown_table(rows)}\n\n"
         f"### What surprised us most\n\n{found}\n\n"
         f"### Power\n\nThe spread between seeds says what a comparison could have found.\n\n{strength}\n"
     )
+
+
+def headlines(results: Path) -> str:
+    """The chief results, and how many of the original's claims stand."""
+    documents = _documents(results)
+    _, counts = original_claims.table(documents)
+    return f"{markdown_table(original_claims.headlines(documents))}\n\n{_counted(counts)}"
+
+
+def _documents(results: Path) -> dict[str, Any]:
+    names = [name for name, *_ in STAGES]
+    return {name: array_files.read_json(results / f"{name}.json") for name in names if _has(results, name, "json")}
+
+
+def _counted(counts: dict[str, int]) -> str:
+    words = {"stands": "stand", "falls": "fall", "undecided": "are undecided", "missing": "are missing"}
+    counted = ", ".join(f"{n} {words[verdict]}" for verdict, n in counts.items() if n)
+    return f"Of {sum(counts.values())} claims of the original: {counted}."
 
 
 def _has(results: Path, name: str, suffix: str) -> bool:
@@ -131,6 +146,9 @@ def fill_readme(text: str, results: Path) -> str:
 
     def replace(match: re.Match[str]) -> str:
         name, pattern = match[1], match[2]
+        if name == "headlines":
+            body = headlines(results)
+            return f"<!-- results: {name} -->\n{body}\n<!-- end -->"
         path = results / f"{name}.json"
         body = f"(missing: `{path.name}`)"
         if path.is_file():

@@ -2,6 +2,7 @@
 
 import json
 
+import original_claims
 import report_results
 from stage_io import ROOT
 
@@ -35,6 +36,23 @@ def test_missing_and_uncommitted_results_are_shown_as_such(tmp_path):
 def test_readme_blocks_are_replaced_and_nothing_else(tmp_path):
     text = "before\n<!-- results: demo_pong -->\nold table\n<!-- end -->\nafter\n"
     assert report_results.fill_readme(text, tmp_path) == text.replace("old table", "(missing: `demo_pong.json`)")
+
+
+def test_the_chief_results_are_read_from_the_verdicts(tmp_path):
+    text = "<!-- results: headlines -->\n<!-- end -->"
+    assert report_results.fill_readme(text, tmp_path).count("missing") == len(original_claims.HEADLINES) + 1
+    verdicts = [{"claim": "the clone scores more than +8", "estimate": "11.5 [10.9, 11.9]", "verdict": "supported"}]
+    (tmp_path / "bc_pong_winning.json").write_text(json.dumps({"verdicts": verdicts, "rows": [], "timings": {}}))
+    (row,) = [line for line in report_results.fill_readme(text, tmp_path).splitlines() if "11.5" in line]
+    assert "| 11.5 [10.9, 11.9] " in row and "| stands " in row
+
+
+def test_every_chief_result_names_a_row_that_is_there():
+    """Those of results that exist: a renamed row would be shown as missing for ever."""
+    for claim in (*original_claims.HEADLINES, *original_claims.CLAIMS):
+        path = ROOT / "results" / f"{claim.result}.json"
+        if path.is_file():
+            assert claim.row in [row["claim"] for row in json.loads(path.read_text())["verdicts"]], claim
 
 
 def test_readme_blocks_may_show_some_rows_alone(tmp_path):
