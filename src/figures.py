@@ -96,9 +96,23 @@ def score_panels(
         axes.invert_yaxis()
         axes.grid(axis="x", alpha=0.3)
         axes.set_title(game, fontsize=10)
+        _log_if_dwarfed(axes, np.concatenate(scores))
     figure.supxlabel(xlabel, fontsize=9)
     figure.suptitle(title, fontsize=10)
     return figure
+
+
+def _log_if_dwarfed(axes: plt.Axes, values: np.ndarray) -> None:
+    """A logarithmic axis, linear near 0, for scores of which half would share a twelfth of a linear one."""
+    usual = np.median(values)
+    if not (values.min() >= 0 < usual < values.max() / 12):
+        return
+    linear = 10 ** np.floor(np.log10(usual))
+    axes.set_xscale("symlog", linthresh=linear, linscale=0.4)
+    axes.xaxis.set_major_locator(ticker.SymmetricalLogLocator(base=10, linthresh=linear, subs=(1, 3)))
+    axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda x, _: f"{x:,.0f}"))
+    axes.set_xlim(-0.3 * linear, 1.4 * values.max())
+    axes.set_xlabel(f"logarithmic above {linear:,.0f}", fontsize=8)
 
 
 def dots_by_panel(
