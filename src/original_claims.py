@@ -78,7 +78,7 @@ CLAIMS = (
           "DQN on frozen ReSU features, 0.5 M steps: below -15"),
     Claim("7", "nor does DQN on frames", "-19.7", "dqn_pong", "DQN on frames, DQN network, 0.5 M steps: below -15"),
     Claim("7", "DQN begun as a clone collapses", "-8 .. -12 to -21", "dqn_pong_warmstart",
-          "the naive start falls by more than 3 points"),
+          "naive: falls by more than 3 points further than the clone that does not learn"),
     Claim("8", "ship x: layer 2 beats layer 1", ".939 against .850", "depth_ablation_si", "ship x: L2 above L1"),
     Claim("8", "ship x: a third layer loses what the second has", ".817 against .939", "depth_ablation_si",
           "ship x: L3 above L2", opposite=True),

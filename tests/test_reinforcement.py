@@ -204,6 +204,24 @@ def test_a_start_from_a_clone_watches_the_clone_and_one_from_nothing_plays_at_ra
     assert len(np.unique(drawn)) == 4
 
 
+def test_a_clone_that_watches_to_the_end_does_not_learn(views, tmp_path):
+    """The control of the warm starts; one that stops watching half way does learn."""
+    view = views["features"]
+    head = random_head(view)
+    learned = {}
+    for watch in (600, 50):
+        recipe = dqn.Recipe(**{**vars(DQN), "steps": 100, "watch": watch})
+
+        def make(recipe=recipe):
+            env = reinforcement.environments("breakout", view, 2, press_fire=True, max_steps=40)
+            return dqn.new_learner(env, recipe, view, 3, start=head)
+
+        before = weights(make())
+        learner, _ = reinforcement.train(make, 100, 3, tmp_path / f"{watch}.pt", "a")
+        learned[watch] = not torch.equal(weights(learner), before)
+    assert learned == {600: False, 50: True}
+
+
 def test_returns_to_go_by_hand():
     found = dqn.returns_to_go(np.array([0.0, 5, 0, 0, -2, 0]), np.array([0, 3]), 0.5)
     assert found.tolist() == [0.5, 1.0, 0.0, -0.5, -1.0, 0.0]
