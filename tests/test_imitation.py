@@ -5,7 +5,9 @@ import pytest
 
 import controls
 import evaluation
+import figures
 import imitation
+import stats_ci
 from atari_env import AtariEnv
 from demonstrations import TASKS
 from resu_conv import ReSUEncoder
@@ -80,3 +82,14 @@ def test_a_cell_holds_scores_lengths_and_action_shares(which):
     names = AtariEnv("breakout").action_names
     assert cell["actions"].sum() == pytest.approx(1) and cell["actions"][names.index("FIRE")] == 0
     assert (entry.source, entry.games) == (("ram", 2), ("pixels", 1))[which - 1]
+
+
+def test_a_player_that_dwarfs_the_others_gets_a_logarithmic_axis():
+    rng = np.random.default_rng(0)
+    for means, scale in (((0, 2000, 30, 120), "symlog"), ((-21, 18, -20, -13), "linear"), ((1, 9, 4, 5), "linear")):
+        scores = [np.full(3, mean, float) for mean in means]
+        estimates = [stats_ci.estimate(values, rng) for values in scores]
+        figure = figures.score_intervals(list("abcd"), estimates, scores, "t", "x")
+        (axes,) = figure.axes
+        assert axes.get_xscale() == scale
+        assert axes.get_xlim()[0] <= min(means) and axes.get_xlim()[1] >= max(means)
