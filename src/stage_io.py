@@ -13,12 +13,14 @@ import contextlib
 import dataclasses
 import hashlib
 import importlib.metadata
+import multiprocessing
 import os
 import platform
 import resource
 import shlex
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -255,9 +257,24 @@ def markdown_table(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join([lines[0], "|" + "|".join("-" * (w + 2) for w in widths) + "|", *lines[1:]])
 
 
+def _end_with_parent() -> None:
+    """In a process of `Run.cells`: end once the stage is gone, so that nobody else writes its checkpoints."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    if multiprocessing.current_process().name != "MainProcess":
+        threading.Thread(target=watch, daemon=True).start()
+
+
 def _timed(compute: Callable[[], Any], row: int | None = None) -> tuple[Any, float]:
     """What compute() returns, as JSON holds it, and its seconds; with a row, on one core."""
     started = time.perf_counter()
+    if row is not None:
+        _end_with_parent()
     with contextlib.nullcontext() if row is None else one_core(row % n_cores()):
         result = plain(compute())
     return result, time.perf_counter() - started

@@ -19,6 +19,8 @@ import array_files
 import stage_io
 from stage_io import guard, markdown_table, parse_config, plain, start_run
 
+SRC = Path(stage_io.__file__).parent
+
 
 @dataclass(frozen=True)
 class Config:
@@ -87,6 +89,37 @@ def test_missing_cells_are_computed_side_by_side_and_kept_in_order(root):
     assert document["at_once"] == min(3, stage_io.n_cores()) and document["seconds"] >= 0.3
     cost = run._cost()
     assert cost["cells"] == 5 and cost["seconds_beside"] >= 0
+
+
+def test_no_process_outlives_a_stage_that_was_killed(tmp_path):
+    """It would go on writing the checkpoints that the next run reads."""
+    script = tmp_path / "stage.py"
+    script.write_text(
+        "import os, sys, time\n"
+        f"sys.path.insert(0, {str(SRC)!r})\n"
+        "import stage_io\n"
+        f"stage_io.ROOT = stage_io.Path({str(tmp_path)!r})\n"
+        "def compute():\n"
+        f"    stage_io.Path({str(tmp_path)!r}, 'pid').write_text(str(os.getpid()))\n"
+        "    time.sleep(120)\n"
+        "stage_io.start_run('bc_test.py', None).cells({'a': [(compute, {'seed': i}) for i in range(2)]})\n"
+    )
+    stage = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    pid = tmp_path / "pid"
+    for _ in range(600):
+        if pid.is_file() and pid.read_text():
+            break
+        time.sleep(0.1)
+    worker = Path("/proc", pid.read_text())
+    assert worker.is_dir()
+    stage.kill()
+    stage.wait()
+    for _ in range(100):
+        if not worker.is_dir():
+            return
+        time.sleep(0.1)
+    os.kill(int(worker.name), signal.SIGKILL)
+    pytest.fail("the worker went on")
 
 
 def test_one_core_is_given_back():
