@@ -115,9 +115,13 @@ class OnFeatures:
 
     @classmethod
     def fit(cls, buffer: Buffer, **encoder_options: Any) -> OnFeatures:
-        """Encoder and scaling from the frames of a buffer."""
+        """Encoder and scaling from the frames of a buffer; one scale for all features.
+
+        A feature's own deviation would blow up what hardly changes in these frames but does in better play, such as the
+        digits of a high score.
+        """
         encoder = ReSUEncoder(**encoder_options).fit(buffer.episode_frames())
-        return cls(encoder, Scaling.fit(cloning.encode_buffer(encoder, buffer)))
+        return cls(encoder, Scaling.fit(cloning.encode_buffer(encoder, buffer), uniform=True))
 
     @property
     def extractor(self) -> dict[str, Any]:

@@ -182,11 +182,11 @@ def test_the_critic_learns_first(views, tmp_path):
     assert not torch.equal(at[1][0], at[0][0])
 
 
-def test_the_leash_holds_the_values_to_the_clones_actions_and_lets_go(views, tmp_path):
+def test_the_leash_holds_the_values_to_the_clones_actions_and_lets_go(views, buffer, tmp_path):
     """With it the softmax of the values stays nearer to the clone's; after leash_steps it is plain DQN."""
     view = views["features"]
     head = random_head(view)
-    x = torch.from_numpy(np.abs(np.random.default_rng(1).normal(0, 1, (200, view.code.n_features))).astype(np.float32))
+    x = torch.from_numpy(view.code.encode(buffer.frames[: buffer.starts[1]]))
     away = {}
     for leash, fades in ((0.0, 1_000), (20.0, 1_000), (20.0, 1)):
         recipe = dqn.Recipe(**{**vars(DQN), "leash": leash, "leash_steps": fades, "learning_rate": 1e-3})
