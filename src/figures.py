@@ -107,10 +107,12 @@ def _log_if_dwarfed(axes: plt.Axes, values: np.ndarray) -> None:
     usual = np.median(values)
     if not (values.min() >= 0 < usual < values.max() / 12):
         return
-    linear = 10 ** np.floor(np.log10(usual))
+    power = max(int(np.floor(np.log10(np.quantile(values[values > 0], 0.1)))), 0)
+    linear = 10**power
     axes.set_xscale("symlog", linthresh=linear, linscale=0.4)
-    axes.xaxis.set_major_locator(ticker.SymmetricalLogLocator(base=10, linthresh=linear, subs=(1, 3)))
-    axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda x, _: f"{x:,.0f}"))
+    ticks = [step * 10**k for k in range(power, int(np.log10(values.max())) + 1) for step in (1, 3)]
+    axes.set_xticks([0, *ticks], [f"{tick:,}" for tick in (0, *ticks)])
+    axes.minorticks_off()
     axes.set_xlim(-0.3 * linear, 1.4 * values.max())
     axes.set_xlabel(f"logarithmic above {linear:,.0f}", fontsize=8)
 

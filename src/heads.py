@@ -109,14 +109,14 @@ class Scaling:
     """Per-feature standardisation x -> (x - mean) * factor.
 
     The deviation of a feature counts as at least `floor` times the root mean square of all deviations, so that cells
-    in which next to nothing ever moves are not blown up to unit variance.
+    in which next to nothing ever moves are not blown up to unit variance; or all count as that mean ("uniform").
     """
 
     mean: np.ndarray  # (D,) float32
     factor: np.ndarray  # (D,) float32
 
     @classmethod
-    def fit(cls, x: np.ndarray, chosen: np.ndarray | None = None, floor: float = 0.1) -> Scaling:
+    def fit(cls, x: np.ndarray, chosen: np.ndarray | None = None, floor: float = 0.1, uniform: bool = False) -> Scaling:
         """Standardisation of the chosen rows of x (N, D), from sums in float64."""
         chosen = np.arange(len(x)) if chosen is None else chosen
         total, square = np.zeros(x.shape[1]), np.zeros(x.shape[1])
@@ -126,8 +126,9 @@ class Scaling:
             square += np.einsum("nd,nd->d", part, part)
         mean = total / len(chosen)
         variance = np.maximum(square / len(chosen) - mean**2, 0)
-        smallest = floor * np.sqrt(variance.mean())
-        deviation = np.maximum(np.sqrt(variance), smallest if smallest > 0 else 1.0)
+        usual = np.sqrt(variance.mean())
+        deviation = np.maximum(np.full_like(variance, usual) if uniform else np.sqrt(variance), floor * usual)
+        deviation[deviation == 0] = 1.0
         return cls(mean.astype(np.float32), (1 / deviation).astype(np.float32))
 
     def fold(self, weight: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -37,11 +37,16 @@ from rollouts import Buffer, Policy
 from sb3_bridge import SB3VecEnv
 
 CHECKPOINT = "reinforcement-checkpoint-3"
+LONGEST = 4.0  # root mean square of a frame's standardised features, at most
 REPLAY = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 
 
 class _Standardised(BaseFeaturesExtractor):
-    """Features (B, D) about fixed means and scales: those of the frames that the code was fitted on."""
+    """Features (B, D) about fixed means and scales: those of the frames that the code was fitted on.
+
+    What is longer than LONGEST sqrt(D) is shortened to that: the first frames of one Pong game in thirty have another
+    background, are some 200 times as long as the others, and would rule the loss of the values.
+    """
 
     mean: torch.Tensor
     factor: torch.Tensor
@@ -52,8 +57,10 @@ class _Standardised(BaseFeaturesExtractor):
         self.register_buffer("factor", torch.from_numpy(factor))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(x - mean) * factor."""
-        return (x - self.mean) * self.factor
+        """(x - mean) * factor, shortened where it is too long."""
+        found = (x - self.mean) * self.factor
+        longest = LONGEST * found.shape[1] ** 0.5
+        return found * (longest / torch.linalg.vector_norm(found, dim=1, keepdim=True)).clamp(max=1)
 
 
 class _Convolutions(BaseFeaturesExtractor):
@@ -97,7 +104,10 @@ class View(Protocol):
 
 @dataclass(frozen=True)
 class OnFeatures:
-    """A view through a frozen encoder: standardised features, then dense layers."""
+    """A view through a frozen encoder: standardised features, then dense layers.
+
+    At play nothing is shortened (see `_Standardised`): the layers are folded into the features' own units.
+    """
 
     code: ReSUEncoder
     scaling: Scaling
@@ -105,9 +115,13 @@ class OnFeatures:
 
     @classmethod
     def fit(cls, buffer: Buffer, **encoder_options: Any) -> OnFeatures:
-        """Encoder and scaling from the frames of a buffer."""
+        """Encoder and scaling from the frames of a buffer; one scale for all features.
+
+        A feature's own deviation would blow up what hardly changes in these frames but does in better play, such as the
+        digits of a high score.
+        """
         encoder = ReSUEncoder(**encoder_options).fit(buffer.episode_frames())
-        return cls(encoder, Scaling.fit(cloning.encode_buffer(encoder, buffer)))
+        return cls(encoder, Scaling.fit(cloning.encode_buffer(encoder, buffer), uniform=True))
 
     @property
     def extractor(self) -> dict[str, Any]:

@@ -67,6 +67,9 @@ def test_a_feature_that_hardly_moves_is_not_blown_up():
     factor = Scaling.fit(x.astype(np.float32)).factor
     assert factor[3] < 12 and factor[4] < 12 and 0.9 < factor[0] < 1.1
     assert np.isfinite(Scaling.fit(np.zeros((5, 2))).factor).all()
+    one = Scaling.fit(x.astype(np.float32), uniform=True)
+    np.testing.assert_allclose(one.factor, 1 / np.sqrt(x.var(axis=0).mean()), rtol=1e-4)
+    assert np.isfinite(Scaling.fit(np.zeros((5, 2)), uniform=True).factor).all()
 
 
 def test_save_load_and_refusals(tmp_path):

@@ -109,8 +109,8 @@ def random_head(view, n_actions=4):
 def test_a_policy_begins_as_the_head_that_it_is_given_and_comes_back_as_one(views):
     view = views["features"]
     head = random_head(view)
-    rng = np.random.default_rng(1)
-    x = np.abs(rng.normal(0, 1, (20, view.code.n_features))).astype(np.float32)
+    standard = np.random.default_rng(1).normal(0, 1, (20, view.code.n_features))
+    x = (standard / view.scaling.factor + view.scaling.mean).astype(np.float32)
     learner = maker(view, start=head)()
     with torch.no_grad():
         logits = learner.policy.get_distribution(torch.from_numpy(x)).distribution.logits.numpy()
@@ -127,6 +127,19 @@ def test_a_policy_begins_as_the_head_that_it_is_given_and_comes_back_as_one(view
         maker(view, start=random_head(view, 3))()
     with pytest.raises(ValueError, match="only a learner on features"):
         maker(views["frames"], start=head)()
+
+
+def test_frames_unlike_all_others_do_not_rule_the_loss(views):
+    """As long as they may be, and no longer; usual ones, and the direction of all, stay as they are."""
+    view = views["features"]
+    extractor = maker(view)().policy.features_extractor
+    x = np.abs(np.random.default_rng(1).normal(0, 1, (20, view.code.n_features))).astype(np.float32)
+    usual = (x - view.scaling.mean) * view.scaling.factor
+    usual /= np.sqrt((usual**2).mean(axis=1, keepdims=True))  # a root mean square of 1
+    for size, kept in ((1.0, 1.0), (3.9, 1.0), (200.0, reinforcement.LONGEST / 200)):
+        shown = torch.from_numpy(size * usual / view.scaling.factor + view.scaling.mean)
+        np.testing.assert_allclose(extractor(shown).numpy(), kept * size * usual, rtol=1e-3, atol=1e-3)
+    assert torch.isfinite(extractor(torch.from_numpy(view.scaling.mean[None]))).all()  # no length at all
 
 
 def test_a_network_on_frames_plays_as_it_learned(views, buffer):
@@ -169,11 +182,11 @@ def test_the_critic_learns_first(views, tmp_path):
     assert not torch.equal(at[1][0], at[0][0])
 
 
-def test_the_leash_holds_the_values_to_the_clones_actions_and_lets_go(views, tmp_path):
+def test_the_leash_holds_the_values_to_the_clones_actions_and_lets_go(views, buffer, tmp_path):
     """With it the softmax of the values stays nearer to the clone's; after leash_steps it is plain DQN."""
     view = views["features"]
     head = random_head(view)
-    x = torch.from_numpy(np.abs(np.random.default_rng(1).normal(0, 1, (200, view.code.n_features))).astype(np.float32))
+    x = torch.from_numpy(view.code.encode(buffer.frames[: buffer.starts[1]]))
     away = {}
     for leash, fades in ((0.0, 1_000), (20.0, 1_000), (20.0, 1)):
         recipe = dqn.Recipe(**{**vars(DQN), "leash": leash, "leash_steps": fades, "learning_rate": 1e-3})
