@@ -10,7 +10,7 @@ FRESH  ?=
 .PHONY: help demo test smoke reproduce report clean
 
 help:
-	@echo "make demo   learn to play Pong in closed form: collect, fit, train, play, print the table, draw media/pong.gif"
+	@echo "make demo   learn to play Pong in closed form: collect, fit, train, play, print the table, draw media/demo_pong.gif"
 	@echo "make test   ruff, mypy and the test suite"
 	@echo "make smoke  every stage on a few frames, in minutes; proves nothing but that all of them run"
 	@echo "make reproduce [STAGES=\"2 4a\"] [FRESH=1]   every stage in full, resuming; FRESH=1: from nothing"

@@ -4,7 +4,7 @@ emulator -> 60,000 expert frames -> ReSU encoder (moments, one SVD) -> MLP head 
 expert and clone -> table, log, GIF. One seed: the intervals here are over games, so they say nothing about another
 run of the same recipe; `bc_pong.py` replicates it over seeds.
 
-Reads      data/pong_reactive_s0_*          Writes  results/demo_pong.{npz,json,log,png}, media/pong.gif
+Reads      data/pong_reactive_s0_*          Writes  results/demo_pong.{npz,json,log,png}, media/demo_pong.gif
 Run        python src/demo_pong.py            (2 min on 2 cores)
            python src/demo_pong.py --smoke    (15 s, proves nothing)
 """
@@ -81,9 +81,9 @@ def main(argv: list[str] | None = None) -> None:
     def record() -> None:
         title = f"Pong: a ReSU clone of the {c.expert} expert"
         gif = cloning.film(clone, c.seed, 6.0, 1.0 if c.smoke else 20.0, title, "pong")
-        array_files.write_atomically(run.media / "pong.gif", lambda file: file.write(gif))
+        array_files.write_atomically(run.media / "demo_pong.gif", lambda file: file.write(gif))
 
-    run.timed("draw media/pong.gif", record)
+    run.timed("draw media/demo_pong.gif", record)
     run.log("\n" + markdown_table([{"step": k, "seconds": f"{s:.1f}"} for k, s in run.timings.items()]))
     figure = figures.filter_bank(encoder.filters_, encoder.correlations_, f"Layer 1 on {c.n_frames:,} frames of Pong")
     run.finish(rows, figure=figure, filters=encoder.filters_, correlations=encoder.correlations_, **scores)

@@ -71,10 +71,10 @@ def seeds_for(margin: float, deviation: float) -> int | None:
 
 
 def table(arrays: Mapping[str, Mapping[str, np.ndarray]]) -> list[dict[str, Any]]:
-    """A row per comparison whose result is there: arrays of results by name."""
+    """A row per comparison whose two arms are there: arrays of results by name."""
     rows = []
     for c in COMPARISONS:
-        if c.result not in arrays:
+        if not {c.a, c.b} <= set(arrays.get(c.result, ())):
             continue
         a, b = (np.asarray(arrays[c.result][name], float) for name in (c.a, c.b))
         difference = (a - b).reshape(len(a), -1).mean(axis=1)

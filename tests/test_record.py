@@ -175,3 +175,11 @@ def test_time_left_in_words():
         "10 h 00 min",
         "12 days",
     ]
+
+
+def test_a_comparison_without_one_of_its_arms_has_no_row():
+    """A smoke run has fewer arms."""
+    chosen = power.COMPARISONS[0]
+    scores = np.random.default_rng(0).normal(0, 1, (5, 20))
+    assert len(power.table({chosen.result: {chosen.a: scores, chosen.b: scores + 1}})) == 1
+    assert power.table({chosen.result: {chosen.a: scores}}) == []

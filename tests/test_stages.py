@@ -51,7 +51,7 @@ def test_report_of_the_smoke_runs(house):
 def test_gif_of_the_smoke_run_shows_a_moving_game(house):
     import imageio.v3 as iio
 
-    frames = iio.imread(house / "results" / "smoke" / "media" / "pong.gif")
+    frames = iio.imread(house / "results" / "smoke" / "media" / "demo_pong.gif")
     assert frames.shape[0] >= 10 and frames.shape[1] > 400 and frames.shape[2] > 400
     game = frames[:, :420, :320].astype(int)
     assert np.abs(np.diff(game, axis=0)).max() > 50  # something moves
