@@ -63,11 +63,11 @@ def detectable(deviation: float, n: int) -> float:
 
 def seeds_for(margin: float, deviation: float) -> int | None:
     """The fewest seeds with which equal means are found equivalent within the margin with POWER; None beyond MOST."""
-    for n in range(2, MOST + 1):
+    for n in range(2, MOST + 1) if deviation > 0 else ():
         reach = margin / (deviation / np.sqrt(n)) - stats.t.ppf(1 - LEVEL / 2, n - 1)
         if reach > 0 and 2 * stats.t.cdf(reach, n - 1) - 1 >= POWER:
             return n
-    return None
+    return None if deviation > 0 else 2
 
 
 def table(arrays: Mapping[str, Mapping[str, np.ndarray]]) -> list[dict[str, Any]]:
