@@ -17,7 +17,7 @@ from sb3_bridge import SB3VecEnv
 
 @dataclass(frozen=True)
 class Recipe:
-    """PPO's options (Schulman et al. 2017), tuned for Pong on few cores: small batches, many of them.
+    """PPO's options (Schulman et al. 2017), for few cores. Not settled yet: see PLAN.md, stage 7.
 
     steps, segment   agent steps in all and per checkpoint
     n_envs, n_steps  games side by side, steps of each per rollout; batch, epochs  of each update
