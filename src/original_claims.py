@@ -126,7 +126,7 @@ CLAIMS = (
 # What README shows first: the reader's words, the original's figures, and the row that decides.
 HEADLINES = (
     Claim("2", "Pong, reading the ball's velocity by one matrix: layer 1 above two raw frames [R2]",
-          ".900 against .589", "probe_pong", "ball velocity: L1, third above raw(t,t-1)"),
+          "0.311 (.900, .589)", "probe_pong", "ball velocity: L1, third above raw(t,t-1)"),
     Claim("4a", "Pong, a clone of a losing player: as good as that player (difference within 2)", "-12.6 and -13.4",
           "bc_pong", "the clone is equivalent to its expert (within 2)"),
     Claim("4a", "the same clone: above one on random filters", "", "bc_pong",

@@ -146,12 +146,11 @@ def fill_readme(text: str, results: Path) -> str:
 
     def replace(match: re.Match[str]) -> str:
         name, pattern = match[1], match[2]
-        if name == "headlines":
-            body = headlines(results)
-            return f"<!-- results: {name} -->\n{body}\n<!-- end -->"
         path = results / f"{name}.json"
         body = f"(missing: `{path.name}`)"
-        if path.is_file():
+        if name == "headlines":
+            body = headlines(results)
+        elif path.is_file():
             document = array_files.read_json(path)
             if pattern:
                 rows = [row for row in document["rows"] if re.search(pattern, " ".join(map(str, row.values())))]

@@ -11,6 +11,7 @@ seconds and keeps everything it writes under results/smoke and data/smoke: real 
 import atexit
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import importlib.metadata
 import multiprocessing
@@ -257,8 +258,9 @@ def markdown_table(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join([lines[0], "|" + "|".join("-" * (w + 2) for w in widths) + "|", *lines[1:]])
 
 
+@functools.cache
 def _end_with_parent() -> None:
-    """In a process of `Run.cells`: end once the stage is gone, so that nobody else writes its checkpoints."""
+    """In a process of `Run.cells`, once: end when the stage is gone, so that nobody else writes its checkpoints."""
     parent = os.getppid()
 
     def watch() -> None:
