@@ -36,7 +36,7 @@ from resu_conv import ReSUEncoder
 from rollouts import Buffer, Policy
 from sb3_bridge import SB3VecEnv
 
-CHECKPOINT = "reinforcement-checkpoint-3"
+CHECKPOINT = "reinforcement-checkpoint-4"
 LONGEST = 4.0  # root mean square of a frame's standardised features, at most
 REPLAY = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 
