@@ -101,7 +101,7 @@ def new_learner(
     start: DenseHead | None = None,
     teacher: DenseHead | None = None,
 ) -> _SegmentedDQN:
-    """DQN with dense layers above what the view extracts.
+    """DQN: the view's trunk and one affine layer above it.
 
     start     a head on the view's features with which the values begin, one output per action
     teacher   a head whose actions the leash holds to
@@ -121,7 +121,7 @@ def new_learner(
         exploration_initial_eps=recipe.first_epsilon,
         exploration_final_eps=recipe.epsilon,
         exploration_fraction=min(recipe.explore / recipe.steps, 1.0),
-        policy_kwargs={"net_arch": list(view.hidden), "activation_fn": nn.ReLU, **view.extractor},
+        policy_kwargs={"net_arch": [], **view.extractor},
         seed=seed,
         device="cpu",
     )
@@ -139,11 +139,7 @@ def new_learner(
 
 def layers(network: QNetwork) -> Sequence[nn.Linear]:
     """A value network's affine layers, first to last."""
-    return _linear(network.q_net)
-
-
-def _linear(model: nn.Sequential) -> Sequence[nn.Linear]:
-    return [part for part in model if isinstance(part, nn.Linear)]
+    return heads.linear_layers(network)
 
 
 def policy(learner: DQN, view: View, names: tuple[str, ...]) -> Policy:
@@ -151,19 +147,11 @@ def policy(learner: DQN, view: View, names: tuple[str, ...]) -> Policy:
     return view.policy(layers(learner.q_net), learner.q_net.features_extractor, names)
 
 
-def _dense(sizes: Sequence[int]) -> nn.Sequential:
-    pairs = list(itertools.pairwise(sizes))
-    parts: list[nn.Module] = []
-    for i, (n_in, n_out) in enumerate(pairs):
-        parts += [nn.Linear(n_in, n_out)] + ([nn.ReLU()] if i < len(pairs) - 1 else [])
-    return nn.Sequential(*parts)
-
-
 def _frozen(head: DenseHead) -> nn.Module:
     """A head as a network on the code's own features, without gradients."""
-    model = _dense([head.weights[0].shape[1], *(len(weight) for weight in head.weights)])
+    model = heads.perceptron([head.weights[0].shape[1], *(len(weight) for weight in head.weights)])
     with torch.no_grad():
-        for part, weight, bias in zip(_linear(model), head.weights, head.biases, strict=True):
+        for part, weight, bias in zip(heads.linear_layers(model), head.weights, head.biases, strict=True):
             part.weight.copy_(torch.from_numpy(weight))
             part.bias.copy_(torch.from_numpy(bias))
     return model.requires_grad_(False)
@@ -208,8 +196,8 @@ def calibrated_head(
     mean, deviation = wanted.mean(), max(wanted.std(), 1e-6)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = _dense([features.shape[1], *(len(weight) for weight in clone.head.weights)])
-    view.set_layers(_linear(model), clone.head)
+        model = heads.perceptron([features.shape[1], *(len(weight) for weight in clone.head.weights)])
+    view.set_layers(heads.linear_layers(model), clone.head)
     features -= view.scaling.mean
     features *= view.scaling.factor
     targets = torch.from_numpy(((wanted - mean) / deviation).astype(np.float32))
@@ -222,8 +210,8 @@ def calibrated_head(
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-    last = _linear(model)[-1]
+    last = heads.linear_layers(model)[-1]
     with torch.no_grad():
         last.weight.mul_(deviation)
         last.bias.mul_(deviation).add_(mean)
-    return view.head(_linear(model))
+    return view.head(heads.linear_layers(model))

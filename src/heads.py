@@ -7,7 +7,7 @@ into the first, small enough to play with.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -202,6 +202,19 @@ def fit_ridge(
     return max(found, key=lambda pair: pair[0])[1]
 
 
+def perceptron(sizes: Sequence[int]) -> nn.Sequential:
+    """Affine layers from each size to the next, rectified between them."""
+    layers: list[nn.Module] = []
+    for n_in, n_out in itertools.pairwise(sizes):
+        layers += [nn.Linear(n_in, n_out), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def linear_layers(model: nn.Module) -> list[nn.Linear]:
+    """A network's affine layers, first to last."""
+    return [part for part in model.modules() if isinstance(part, nn.Linear)]
+
+
 def fit_mlp(
     x: np.ndarray,
     y: np.ndarray,
@@ -223,17 +236,14 @@ def fit_mlp(
     sizes = (x.shape[1], *hidden, n_classes)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        layers: list[nn.Module] = []
-        for i, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
-            layers += [nn.Linear(n_in, n_out)] + ([nn.ReLU()] if i < len(sizes) - 2 else [])
-        model = nn.Sequential(*layers)
+        model = perceptron(sizes)
     mean, factor = torch.from_numpy(scaling.mean), torch.from_numpy(scaling.factor)
 
     def prepare(batch: np.ndarray) -> torch.Tensor:
         return (torch.from_numpy(batch).float() - mean) * factor  # never in place: batch may be a view of x
 
     train(model, x, y, prepare, seed, taught, held_out, **training)
-    linear = [layer for layer in model if isinstance(layer, nn.Linear)]
+    linear = linear_layers(model)
     weights = [layer.weight.detach().numpy() for layer in linear]
     biases = [layer.bias.detach().numpy() for layer in linear]
     weights[0], biases[0] = scaling.fold(weights[0], biases[0])

@@ -9,6 +9,7 @@ import torch
 from stable_baselines3 import PPO
 from torch import nn
 
+import heads
 from heads import DenseHead
 from reinforcement import Segmented, View, on_features
 from rollouts import Policy
@@ -45,13 +46,13 @@ class _SegmentedPPO(Segmented, PPO):
     def train(self) -> None:
         """One update; at first of the critic alone."""
         learns = self.num_timesteps > self.critic_first
-        for module in (self.policy.mlp_extractor.policy_net, self.policy.action_net):
+        for module in (self.policy.features_extractor, self.policy.action_net):
             module.requires_grad_(learns)
         super().train()
 
 
 def new_learner(env: SB3VecEnv, recipe: Recipe, view: View, seed: int, start: DenseHead | None = None) -> _SegmentedPPO:
-    """PPO with dense layers for policy and value each, above what the view extracts.
+    """PPO: the view's trunk, and above it an affine layer for the policy and one for the value.
 
     start    a head on the view's features whose layers the policy begins with (a clone), one output per action
     Raises   ValueError if the head has layers of other sizes, or if the view has no features.
@@ -67,7 +68,7 @@ def new_learner(env: SB3VecEnv, recipe: Recipe, view: View, seed: int, start: De
         gae_lambda=recipe.gae_lambda,
         clip_range=recipe.clip,
         ent_coef=recipe.entropy,
-        policy_kwargs={"net_arch": list(view.hidden), "activation_fn": nn.ReLU, **view.extractor},
+        policy_kwargs={"net_arch": [], **view.extractor},
         seed=seed,
         device="cpu",
     )
@@ -80,10 +81,9 @@ def new_learner(env: SB3VecEnv, recipe: Recipe, view: View, seed: int, start: De
 
 def layers(learner: PPO) -> Sequence[nn.Linear]:
     """The policy's affine layers, first to last."""
-    hidden = [layer for layer in learner.policy.mlp_extractor.policy_net if isinstance(layer, nn.Linear)]
-    last = learner.policy.action_net
+    trunk, last = learner.policy.features_extractor, learner.policy.action_net
     assert isinstance(last, nn.Linear)
-    return [*hidden, last]
+    return [*heads.linear_layers(trunk), last]
 
 
 def policy(learner: PPO, view: View, names: tuple[str, ...]) -> Policy:

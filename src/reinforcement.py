@@ -26,6 +26,7 @@ from tqdm import tqdm
 import array_files
 import cloning
 import convnet
+import heads
 import stage_io
 from atari_env import AtariVectorEnv, EncodedVectorEnv, OnlineEncoder, with_actions
 from cloning import Clone
@@ -36,31 +37,37 @@ from resu_conv import ReSUEncoder
 from rollouts import Buffer, Policy
 from sb3_bridge import SB3VecEnv
 
-CHECKPOINT = "reinforcement-checkpoint-4"
+CHECKPOINT = "reinforcement-checkpoint-5"
 LONGEST = 4.0  # root mean square of a frame's standardised features, at most
 REPLAY = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 
 
-class _Standardised(BaseFeaturesExtractor):
-    """Features (B, D) about fixed means and scales: those of the frames that the code was fitted on.
+class _Perceptron(BaseFeaturesExtractor):
+    """Features (B, D) -> (B, hidden[-1]): about fixed means and scales, then through dense layers, all rectified.
 
-    What is longer than LONGEST sqrt(D) is shortened to that: the first frames of one Pong game in thirty have another
-    background, are some 200 times as long as the others, and would rule the loss of the values.
+    Means and scales are those of the frames that the code was fitted on. What is longer than LONGEST sqrt(D) is
+    shortened to that: the first frames of one Pong game in thirty have another background, are some 200 times as long
+    as the others, and would rule the loss of the values.
     """
 
     mean: torch.Tensor
     factor: torch.Tensor
 
-    def __init__(self, observation_space: Any, mean: np.ndarray, factor: np.ndarray) -> None:
-        super().__init__(observation_space, len(mean))
+    def __init__(self, observation_space: Any, mean: np.ndarray, factor: np.ndarray, hidden: tuple[int, ...]) -> None:
+        super().__init__(observation_space, hidden[-1])
+        self.trunk = nn.Sequential(heads.perceptron((len(mean), *hidden)), nn.ReLU())
         self.register_buffer("mean", torch.from_numpy(mean))
         self.register_buffer("factor", torch.from_numpy(factor))
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def standardised(self, x: torch.Tensor) -> torch.Tensor:
         """(x - mean) * factor, shortened where it is too long."""
         found = (x - self.mean) * self.factor
         longest = LONGEST * found.shape[1] ** 0.5
         return found * (longest / torch.linalg.vector_norm(found, dim=1, keepdim=True)).clamp(max=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """What the heads of the learner see."""
+        return self.trunk(self.standardised(x))
 
 
 class _Convolutions(BaseFeaturesExtractor):
@@ -85,28 +92,28 @@ class _Convolutions(BaseFeaturesExtractor):
 class View(Protocol):
     """What a learner sees of the game, and what its networks begin with.
 
-    code       frames to observations         hidden   sizes of the dense layers above the extractor
-    extractor  options of a Stable-Baselines3 policy
+    code       frames to observations
+    extractor  options of a Stable-Baselines3 policy: the trunk, which is trained, one for all its heads
     """
 
     @property
     def code(self) -> OnlineEncoder: ...
 
     @property
-    def hidden(self) -> tuple[int, ...]: ...
-
-    @property
     def extractor(self) -> dict[str, Any]: ...
 
     def policy(self, layers: Sequence[nn.Linear], extractor: nn.Module, names: tuple[str, ...]) -> Policy:
-        """What the trained layers do in a game: the action of the largest output."""
+        """What a trained network does in a game: the action of the largest output.
+
+        layers   its affine layers up to that output, first to last          extractor   its trunk
+        """
 
 
 @dataclass(frozen=True)
 class OnFeatures:
-    """A view through a frozen encoder: standardised features, then dense layers.
+    """A view through a frozen encoder: standardised features, then dense layers, which are trained.
 
-    At play nothing is shortened (see `_Standardised`): the layers are folded into the features' own units.
+    At play nothing is shortened (see `_Perceptron`): the layers are folded into the features' own units.
     """
 
     code: ReSUEncoder
@@ -127,8 +134,8 @@ class OnFeatures:
     def extractor(self) -> dict[str, Any]:
         """See `View`."""
         return {
-            "features_extractor_class": _Standardised,
-            "features_extractor_kwargs": {"mean": self.scaling.mean, "factor": self.scaling.factor},
+            "features_extractor_class": _Perceptron,
+            "features_extractor_kwargs": {**vars(self.scaling), "hidden": self.hidden},
         }
 
     def head(self, layers: Sequence[nn.Linear]) -> DenseHead:
@@ -166,7 +173,6 @@ class OnFrames:
 
     code: RawPixels
     mean: np.ndarray  # (H, W) float32 in [0, 1]: of the pixels, as for the clones of convnet
-    hidden: tuple[int, ...] = ()
 
     @classmethod
     def fit(cls, buffer: Buffer) -> OnFrames:

@@ -132,7 +132,7 @@ def test_a_policy_begins_as_the_head_that_it_is_given_and_comes_back_as_one(view
 def test_frames_unlike_all_others_do_not_rule_the_loss(views):
     """As long as they may be, and no longer; usual ones, and the direction of all, stay as they are."""
     view = views["features"]
-    extractor = maker(view)().policy.features_extractor
+    extractor = maker(view)().policy.features_extractor.standardised
     x = np.abs(np.random.default_rng(1).normal(0, 1, (20, view.code.n_features))).astype(np.float32)
     usual = (x - view.scaling.mean) * view.scaling.factor
     usual /= np.sqrt((usual**2).mean(axis=1, keepdims=True))  # a root mean square of 1
@@ -172,13 +172,13 @@ def test_the_critic_learns_first(views, tmp_path):
     at: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def note(learner, segment):
-        value = learner.policy.mlp_extractor.value_net[0].weight.detach().clone()
+        value = learner.policy.value_net.weight.detach().clone()
         at.append((ppo.layers(learner)[0].weight.detach().clone(), value))
 
     reinforcement.train(make, 100, 3, tmp_path / "a.pt", "a", note)
     first = make()
     assert torch.equal(at[0][0], ppo.layers(first)[0].weight)
-    assert not torch.equal(at[0][1], first.policy.mlp_extractor.value_net[0].weight)
+    assert not torch.equal(at[0][1], first.policy.value_net.weight)
     assert not torch.equal(at[1][0], at[0][0])
 
 
