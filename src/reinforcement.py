@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 from tqdm import tqdm
@@ -335,6 +336,7 @@ def train(
                    what it returns (plain numbers, lists, dicts)
     """
     learner = make_learner()
+    learner.set_logger(Logger(None, []))  # the library's own would leave a folder in the system's temporary one
     steps = learner.total_steps
     progress = load(learner, path) if path.is_file() else Progress()
     while progress.segments * segment_steps < steps:

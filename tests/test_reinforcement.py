@@ -1,6 +1,7 @@
 """Learning in segments: a run that was killed goes on as if it had not been; policies and heads are one another."""
 
 import itertools
+import tempfile
 
 import numpy as np
 import pytest
@@ -87,7 +88,9 @@ def test_a_killed_run_goes_on_with_the_same_weights_and_games(views, tmp_path, m
     assert torch.equal(weights(read), weights(whole))
 
 
-def test_learning_changes_the_policy_and_the_rate_falls_over_the_whole_run(views, tmp_path):
+def test_learning_changes_the_policy_and_the_rate_falls_over_the_whole_run(views, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
     rates = []
     learner, _ = reinforcement.train(
         maker(views["features"]), 100, 3, tmp_path / "a.pt", "a",
@@ -95,6 +98,7 @@ def test_learning_changes_the_policy_and_the_rate_falls_over_the_whole_run(views
     )  # fmt: skip
     assert np.allclose(rates, [PPO.learning_rate * (1 - k / 3) for k in (1, 2, 3)])
     assert not torch.equal(weights(learner), weights(maker(views["features"])()))
+    assert not list((tmp_path / "temporary").glob("SB3*"))  # no logs are left behind elsewhere
 
 
 def random_head(view, n_actions=4):
