@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 SRC = Path(__file__).resolve().parent.parent / "src"
@@ -62,6 +63,20 @@ def _run(house: Path, *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(
         command, capture_output=True, text=True, timeout=300, cwd=house, env=environment, preexec_fn=keep_to_one_core
     )
+
+
+def check_refusals(house: Path, cases: Sequence[tuple[str, tuple[str, ...], int, str]]) -> None:
+    """Bad command lines (stage, options, exit status, what is said): each ends in its sentence, nothing is written."""
+    before = written(house)
+    words = json.dumps([(stage, *options) for stage, options, _, _ in cases])
+    done = _run(house, str(Path(__file__).with_name("run_many.py")), str(house), words)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout)
+    assert len(found) == len(cases) > 0
+    for (stage, options, status, message), (ended, heard) in zip(cases, found, strict=True):
+        said = " ".join(heard.replace("│", " ").split())
+        assert ended == status and message in said and "Traceback" not in said, (stage, options, ended, said)
+    assert written(house) == before
 
 
 def keep_to_one_core() -> None:
