@@ -26,7 +26,7 @@ class Recipe:
     critic_first     steps in which only the value is learned, for a policy that begins as a clone
     """
 
-    steps: int = 4_000_000
+    steps: int = 5_000_000
     segment: int = 500_000
     n_envs: int = 16
     n_steps: int = 128
