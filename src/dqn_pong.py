@@ -46,6 +46,7 @@ class Config:
     games: int = 20  # evaluation games per seed
     epsilon: float = 0.01  # share of random actions in them
     max_steps: int = 27_000  # games are cut here [agent steps]
+    tensorboard: bool = False  # a log in data/learning/tensorboard/ (its package is not among the requirements)
     smoke: bool = False  # seconds, proves nothing
 
 
@@ -65,7 +66,10 @@ SMOKE = {
 
 def measure(run: Run, setting: Setting, recipe: Recipe, seed: int) -> dict[str, Any]:
     """One seed: fit, learn, evaluate after --steps and at the end."""
-    return learning_runs.learn(run.data, setting, dqn, recipe, seed, evaluate_at=(run.config.steps,)).as_result()
+    learned = learning_runs.learn(
+        run.data, setting, dqn, recipe, seed, evaluate_at=(run.config.steps,), log=run.config.tensorboard
+    )
+    return learned.as_result()
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -61,6 +61,7 @@ class Config:
     epsilon: float = 0.02  # share of random actions, always
     games: int = 20  # evaluation games per seed
     max_steps: int = 27_000  # games are cut here [agent steps]
+    tensorboard: bool = False  # a log in data/learning/tensorboard/ (its package is not among the requirements)
     smoke: bool = False  # seconds, proves nothing
 
 
@@ -103,6 +104,7 @@ def calibrated(run: Run, setting: Setting, clone: Clone, view: OnFeatures, seed:
 
 def measure(run: Run, setting: Setting, recipe: Recipe, arm: Arm, seed: int) -> dict[str, Any]:
     """One seed of one arm."""
+    c = run.config
     clone, view = clone_and_view(run, setting, seed)
     start = calibrated(run, setting, clone, view, seed) if "calibrated" in arm else clone.head
     learned = learning_runs.learn(
@@ -113,6 +115,7 @@ def measure(run: Run, setting: Setting, recipe: Recipe, arm: Arm, seed: int) -> 
         seed,
         view=view,
         name=arm,
+        log=c.tensorboard,
         start=start,
         teacher=clone.head if recipe.leash else None,
     )

@@ -95,6 +95,7 @@ def learn(
     view: View | None = None,
     evaluate_at: Sequence[int] = (),
     name: str = "",
+    log: bool = False,
     **beginning: Any,
 ) -> Learned:
     """Learn from this seed's checkpoint, or from nothing, and evaluate at the end of some segments and of the run.
@@ -104,6 +105,7 @@ def learn(
     recipe      its options, with steps, segment and n_envs
     evaluate_at steps, multiples of recipe.segment; the whole run's are added
     name        sets runs apart that differ in their beginning
+    log         for TensorBoard, into learning/tensorboard/
     """
     view = setting.look(folder, seed) if view is None else view
     label = f"{algorithm.__name__} {setting.game} {setting.view} {name}".strip() + f", seed {seed}"
@@ -122,7 +124,8 @@ def learn(
         policy = algorithm.policy(learner, view, setting.names)
         return {str(steps): setting.evaluate(policy, seed, f"{label}, {steps} steps")}
 
-    learner, progress = reinforcement.train(make_learner, recipe.segment, seed, path, label, after_segment)
+    logs = path.parent / "tensorboard" / label.replace(", ", " ").replace(" ", "_") if log else None
+    learner, progress = reinforcement.train(make_learner, recipe.segment, seed, path, label, after_segment, logs)
     return Learned(
         {steps: scores for note in progress.notes for steps, scores in note.items()},
         reinforcement.curve(progress.episodes, recipe.steps, POINTS),

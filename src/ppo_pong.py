@@ -56,6 +56,7 @@ class Config:
     grid: tuple[int, int] = (18, 8)  # pooling cells (rows, columns)
     games: int = 20  # evaluation games per seed
     max_steps: int = 27_000  # games are cut here [agent steps]
+    tensorboard: bool = False  # a log in data/learning/tensorboard/ (its package is not among the requirements)
     smoke: bool = False  # seconds, proves nothing
 
 
@@ -92,7 +93,7 @@ def measure(run: Run, setting: Setting, recipe: Recipe, seed: int) -> dict[str, 
         view, clone = beginning(run, setting, seed)
         more = {"view": view, "start": clone.head, "name": "from a clone"}
         extra = {"clone": setting.evaluate(clone, seed, f"clone, seed {seed}")}
-    learned = learning_runs.learn(run.data, setting, ppo, recipe, seed, **more)
+    learned = learning_runs.learn(run.data, setting, ppo, recipe, seed, log=run.config.tensorboard, **more)
     if seed == 0 and isinstance(learned.policy, Clone):
         learned.policy.save(run.results / "clones" / f"{setting.game}_ppo")
     return {**learned.as_result(), **extra}

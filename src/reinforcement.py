@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.logger import Logger, configure
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 from tqdm import tqdm
@@ -234,7 +234,7 @@ class _Episodes(BaseCallback):
         bar: Iterable[Any] = stage_io.progress([], description, total, "step")
         assert isinstance(bar, tqdm)
         self._bar = bar
-        self._bar.n = self._bar.initial = start  # so that rate and time left are this segment's
+        self._bar.n = self._bar.initial = self._bar.last_print_n = start  # rate and time left are this segment's
 
     def _on_step(self) -> bool:
         for info in self.locals["infos"]:
@@ -321,6 +321,16 @@ def load(learner: Segmented, path: Path) -> Progress:
     return progress
 
 
+def _logger(folder: Path | None) -> Logger:
+    """Into TensorBoard, or nowhere: the library's own would leave a folder among the system's temporary ones."""
+    if folder is None:
+        return Logger(None, [])
+    try:
+        return configure(str(folder), ["tensorboard"])
+    except AssertionError as error:
+        raise ValueError("--tensorboard needs its package: run .venv/bin/python -m pip install tensorboard") from error
+
+
 def train(
     make_learner: Callable[[], Segmented],
     segment_steps: int,
@@ -328,15 +338,18 @@ def train(
     path: Path,
     description: str,
     after_segment: Callable[[Segmented, int], Any] = lambda learner, segment: None,
+    log: Path | None = None,
 ) -> tuple[Segmented, Progress]:
     """Train to the learner's total_steps, from the checkpoint at `path` if there is one; segments end with new ones.
 
     make_learner   makes the untrained learner, environments included
     after_segment  is called with the learner and the number of finished segments, before the checkpoint, which keeps
                    what it returns (plain numbers, lists, dicts)
+    log            folder for TensorBoard: losses, returns of training games; changes nothing in what is learned
+    Raises         ValueError if the checkpoint is not of this run, or if there is to be a log and no TensorBoard.
     """
     learner = make_learner()
-    learner.set_logger(Logger(None, []))  # the library's own would leave a folder in the system's temporary one
+    learner.set_logger(_logger(log))
     steps = learner.total_steps
     progress = load(learner, path) if path.is_file() else Progress()
     while progress.segments * segment_steps < steps:
@@ -349,7 +362,7 @@ def train(
         goal = min((progress.segments + 1) * segment_steps, steps)
         noted = _Episodes(description, learner.num_timesteps, steps)
         left = max(goal - learner.num_timesteps, 0)
-        learner.learn(left, noted, log_interval=None, reset_num_timesteps=False)  # type: ignore[arg-type]
+        learner.learn(left, noted, reset_num_timesteps=False)
         progress.episodes += noted.ended
         progress.seconds.append(sum(progress.seconds[-1:]) + time.perf_counter() - started)
         progress.notes.append(after_segment(learner, progress.segments))

@@ -41,6 +41,7 @@ T = TypeVar("T")
 C = TypeVar("C")
 _scheduler = ""  # of the cluster whose workers are used; none: processes of this machine
 _row: int | None = None  # of this process's progress bars while it has one core to itself; None: it has all
+tqdm.set_lock(threading.RLock())  # its own is between processes, and one that is killed would be said to leak it
 
 
 @dataclasses.dataclass(frozen=True)

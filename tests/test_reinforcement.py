@@ -6,6 +6,7 @@ import tempfile
 import numpy as np
 import pytest
 import torch
+from stable_baselines3.common import logger
 
 import convnet
 import dqn
@@ -99,6 +100,42 @@ def test_learning_changes_the_policy_and_the_rate_falls_over_the_whole_run(views
     assert np.allclose(rates, [PPO.learning_rate * (1 - k / 3) for k in (1, 2, 3)])
     assert not torch.equal(weights(learner), weights(maker(views["features"])()))
     assert not list((tmp_path / "temporary").glob("SB3*"))  # no logs are left behind elsewhere
+
+
+def test_the_rate_that_is_shown_is_that_of_the_segment():
+    bar = reinforcement._Episodes("resumed", 10**12, 10**12 + 100)._bar
+    bar.mininterval = 0
+    bar.update(1)
+    assert (bar.format_dict["rate"] or 0) < 10**9
+    bar.close()
+
+
+@pytest.mark.parametrize("kind", ["ppo", "dqn"])
+def test_a_log_is_kept_where_it_is_asked_for_and_changes_nothing(views, tmp_path, monkeypatch, kind):
+    """Stands in for TensorBoard, which is no requirement; without it one sentence says what to do."""
+    make = maker(views["features"], kind)
+    plain, _ = reinforcement.train(make, 100, 3, tmp_path / "plain.pt", "plain")
+    monkeypatch.setattr(logger, "SummaryWriter", None)
+    with pytest.raises(ValueError, match="pip install tensorboard"):
+        reinforcement.train(make, 100, 3, tmp_path / "none.pt", "none", log=tmp_path / "log")
+    written = []
+
+    class Writer:
+        def __init__(self, log_dir):
+            assert log_dir == str(tmp_path / "log")
+
+        def add_scalar(self, name, value, step):
+            written.append((name, step))
+
+        def flush(self):
+            pass
+
+    monkeypatch.setattr(logger, "SummaryWriter", Writer)
+    logged, _ = reinforcement.train(make, 100, 3, tmp_path / "logged.pt", "logged", log=tmp_path / "log")
+    assert torch.equal(weights(logged), weights(plain))
+    steps = [step for name, step in written if name == "rollout/ep_rew_mean"]
+    assert steps == sorted(steps)
+    assert steps == [100, 150, 200, 250, 300] if kind == "ppo" else len(steps) >= 1  # updates; every fourth game
 
 
 def random_head(view, n_actions=4):

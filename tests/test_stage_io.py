@@ -256,3 +256,39 @@ def test_a_stage_killed_in_the_middle_continues_with_whole_files(tmp_path):
     assert 2 <= finished <= 3
     assert second.stdout.count("computed") == 6 - finished
     assert (tmp_path / "results" / "bc_killed.json").is_file()
+
+
+FAILING_STAGE = """
+import sys, time
+from dataclasses import dataclass
+sys.path.insert(0, {src!r})
+import stage_io
+from pathlib import Path
+stage_io.ROOT = Path({root!r})
+
+@dataclass(frozen=True)
+class Config:
+    smoke: bool = False
+
+def compute(seed):
+    for _ in stage_io.progress(range(2), f"seed {{seed}}"):
+        time.sleep(0.3)
+    if seed == 0:
+        raise ValueError("no paddle here: choose another game")
+    time.sleep(60)
+
+def main():
+    run = stage_io.start_run("src/bc_failing.py", Config())
+    run.cells({{"arm": [(lambda seed=seed: compute(seed), {{"seed": seed}}) for seed in (0, 1)]}})
+
+stage_io.guard(main)
+"""
+
+
+def test_a_cell_that_fails_beside_another_ends_the_stage_in_one_sentence(tmp_path):
+    """Progress bars' locks in processes that are ended would be reported as leaked, after the sentence."""
+    script = tmp_path / "bc_failing.py"
+    script.write_text(FAILING_STAGE.format(src=str(Path(stage_io.__file__).parent), root=str(tmp_path)))
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=50)
+    assert done.returncode == 1
+    assert done.stderr.rstrip().endswith("error: no paddle here: choose another game")
