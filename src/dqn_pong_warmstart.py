@@ -12,7 +12,8 @@ Run        python src/dqn_pong_warmstart.py                    (50 min on 2 core
 
 Dip: mean return of the training games that ended in the worst tenth of the run, less the clone's score under the same
 share of random actions. Even a run in which nothing is learned has one: the worst tenth of ten lies below their mean,
-and in the first tenth only short games end. That is the control, "frozen". Mends: "calibrated" fits the values to the
+and in the first tenth only short games end. That is the control, "frozen"; "whole run" is the mean return of all training
+games. Mends: "calibrated" fits the values to the
 clone's Monte-Carlo returns first, "watch" lets the clone play 50,000 steps before anything is learned, "leash" adds a
 divergence from the clone that fades.
 """
@@ -155,11 +156,12 @@ def main(argv: list[str] | None = None) -> None:
     before = stats_ci.mean_over_games(clones)
     rng = np.random.default_rng(0)
     rows: list[dict[str, Any]] = [
-        {"arm": "the clone", "at its start": str(stats_ci.estimate(before, rng)), "dip": "", "final score": "",
-         "final - clone": "", "seeds x games": f"{c.seeds} x {c.games}"}
+        {"arm": "the clone", "at its start": str(stats_ci.estimate(before, rng)), "dip": "", "whole run - frozen": "",
+         "final score": "", "final - clone": "", "seeds x games": f"{c.seeds} x {c.games}"}
     ]  # fmt: skip
     verdicts: list[dict[str, str]] = []
     dips: dict[str, np.ndarray] = {}
+    whole = {arm: np.nanmean(learning_runs.curves(cells), axis=1) for arm, cells in found.items()}
     for arm, cells in found.items():
         dips[arm] = learning_runs.lowest(learning_runs.curves(cells), PARTS) - before
         final = stats_ci.mean_over_games([cell["scores"][str(c.steps)] for cell in cells])
@@ -168,6 +170,9 @@ def main(argv: list[str] | None = None) -> None:
                 "arm": arm,
                 "at its start": str(stats_ci.estimate(stats_ci.mean_over_games([x["begun"] for x in cells]), rng)),
                 "dip": str(stats_ci.estimate(dips[arm], rng)),
+                "whole run - frozen": str(stats_ci.paired_difference(whole[arm], whole["frozen"], rng))
+                if "frozen" in whole and arm != "frozen"
+                else "",
                 "final score": str(stats_ci.estimate(final, rng)),
                 "final - clone": str(stats_ci.paired_difference(final, before, rng)),
                 "seeds x games": f"{c.seeds} x {c.games}",
