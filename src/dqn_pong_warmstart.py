@@ -12,10 +12,9 @@ Run        python src/dqn_pong_warmstart.py                    (50 min on 2 core
 
 Dip: mean return of the training games that ended in the worst tenth of the run, less the clone's score under the same
 share of random actions. Even a run in which nothing is learned has one: the worst tenth of ten lies below their mean,
-and in the first tenth only short games end. That is the control, "frozen"; "whole run" is the mean return of all training
-games. Mends: "calibrated" fits the values to the
-clone's Monte-Carlo returns first, "watch" lets the clone play 50,000 steps before anything is learned, "leash" adds a
-divergence from the clone that fades.
+and in the first tenth only short games end. That is the control, "frozen"; "whole run" is the mean return of all
+training games. Mends: "calibrated" fits the values to the clone's Monte-Carlo returns first, "watch" lets the clone
+play 50,000 steps before anything is learned, "leash" adds a divergence from the clone that fades.
 """
 
 from dataclasses import asdict, dataclass
