@@ -285,7 +285,7 @@ def learning_curves(curves: Mapping[str, np.ndarray], steps: int, lines: Mapping
         seen = np.isfinite(values).any(axis=0)
         axes.plot(at[seen], np.nanmean(values[:, seen], axis=0), color=f"C{i}", linewidth=2.2, label=name)
     for label, level in lines.items():
-        axes.axhline(level, color="black", linestyle="--", linewidth=1, label=f"{label} {level:g}")
+        axes.axhline(level, color="black", linestyle="--", linewidth=1, label=f"{label} {level:.4g}")
     axes.set(xlabel="agent steps [millions; 1 step = 4 frames]", ylabel="return per game [points]")
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)

@@ -140,6 +140,12 @@ def curves(cells: Sequence[Mapping[str, Any]]) -> np.ndarray:
     return np.array([cell["curve"] for cell in cells], float)
 
 
+def coarser(curves: np.ndarray, parts: int) -> np.ndarray:
+    """(seeds, parts) mean over each of `parts` equal parts of curves (seeds, P), P a multiple; NaN where no game ended."""
+    means = np.ma.masked_invalid(curves).reshape(len(curves), parts, -1).mean(axis=2)
+    return np.asarray(np.ma.filled(means, np.nan), float)
+
+
 def lowest(curves: np.ndarray, parts: int) -> np.ndarray:
     """(seeds,) the smallest mean over one of `parts` equal parts of each curve; parts without a game do not count.
 
@@ -148,8 +154,7 @@ def lowest(curves: np.ndarray, parts: int) -> np.ndarray:
     """
     if not np.isfinite(curves).any(axis=1).all():
         raise ValueError("no training game ended: learn for longer, or cut the games earlier")
-    means = np.ma.masked_invalid(curves).reshape(len(curves), parts, -1).mean(axis=2)
-    return np.asarray(means.min(axis=1), float)
+    return np.asarray(np.nanmin(coarser(curves, parts), axis=1), float)
 
 
 def between(curves: np.ndarray, steps: int, start: float, stop: float) -> np.ndarray:

@@ -349,6 +349,9 @@ def test_curves_dips_and_axes():
     assert reinforcement.curve(episodes, 100, 4) == [2.0, None, None, -1.0]
     curves = np.array([[2, np.nan, np.nan, -1, 0, np.nan], [4.0, 2, 1, 1, 9, 9]])
     assert learning_runs.lowest(curves, 3).tolist() == [-1.0, 1.0]
+    parts = learning_runs.coarser(curves, 3)
+    assert parts[1].tolist() == [3.0, 1.0, 9.0] and parts[0].tolist() == [2.0, -1.0, 0.0]
+    assert np.isnan(learning_runs.coarser(np.array([[np.nan, np.nan, 1.0, 2]]), 2)).tolist() == [[True, False]]
     with pytest.raises(ValueError, match="no training game"):
         learning_runs.lowest(np.full((1, 6), np.nan), 3)
     found = learning_runs.between(np.array([[1.0, 2, 3, np.nan], [np.nan, 5, np.nan, 7]]), 100, 25, 75)
