@@ -141,7 +141,7 @@ def curves(cells: Sequence[Mapping[str, Any]]) -> np.ndarray:
 
 
 def coarser(curves: np.ndarray, parts: int) -> np.ndarray:
-    """(seeds, parts) mean over each of `parts` equal parts of curves (seeds, P), P a multiple; NaN where no game ended."""
+    """(seeds, parts) means over equal parts of curves (seeds, P), P a multiple of them; NaN where no game ended."""
     means = np.ma.masked_invalid(curves).reshape(len(curves), parts, -1).mean(axis=2)
     return np.asarray(np.ma.filled(means, np.nan), float)
 
