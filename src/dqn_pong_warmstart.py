@@ -6,7 +6,7 @@ Claim      Begun with the clone's logits as values, DQN falls within 250,000 ste
 Falsified  per claim by an interval over seeds wholly on the other side.
 Original   a clone at -8 to -12 collapses to -21 within 50,000 steps
 Reads      data/pong_<expert>_s*, data/heads/      Writes  results/dqn_pong_warmstart.{npz,json,log,png}, data/learning/
-Run        python src/dqn_pong_warmstart.py                    (50 min on 2 cores)
+Run        python src/dqn_pong_warmstart.py                    (60 min on 2 cores)
            python src/dqn_pong_warmstart.py --arms frozen naive leash
            python src/dqn_pong_warmstart.py --smoke            (30 s, proves nothing)
 
