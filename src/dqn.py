@@ -149,7 +149,7 @@ def policy(learner: DQN, view: View, names: tuple[str, ...]) -> Policy:
 
 def _frozen(head: DenseHead) -> nn.Module:
     """A head as a network on the code's own features, without gradients."""
-    model = heads.perceptron([head.weights[0].shape[1], *(len(weight) for weight in head.weights)])
+    model = heads.perceptron(head.sizes)
     with torch.no_grad():
         for part, weight, bias in zip(heads.linear_layers(model), head.weights, head.biases, strict=True):
             part.weight.copy_(torch.from_numpy(weight))
@@ -196,7 +196,7 @@ def calibrated_head(
     mean, deviation = wanted.mean(), max(wanted.std(), 1e-6)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = heads.perceptron([features.shape[1], *(len(weight) for weight in clone.head.weights)])
+        model = heads.perceptron(clone.head.sizes)
     view.set_layers(heads.linear_layers(model), clone.head)
     features -= view.scaling.mean
     features *= view.scaling.factor

@@ -48,6 +48,11 @@ class DenseHead:
         return np.concatenate([self.logits(x[i : i + CHUNK]).argmax(axis=1) for i in range(0, len(x), CHUNK)])
 
     @property
+    def sizes(self) -> tuple[int, ...]:
+        """Number of features, hidden units per layer, classes."""
+        return (self.weights[0].shape[1], *(len(weight) for weight in self.weights))
+
+    @property
     def n_parameters(self) -> int:
         """Number of weights and biases."""
         return sum(array.size for array in (*self.weights, *self.biases))

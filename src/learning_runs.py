@@ -124,7 +124,7 @@ def learn(
         policy = algorithm.policy(learner, view, setting.names)
         return {str(steps): setting.evaluate(policy, seed, f"{label}, {steps} steps")}
 
-    logs = path.parent / "tensorboard" / label.replace(", ", " ").replace(" ", "_") if log else None
+    logs = path.parent / "tensorboard" / label.replace(",", "").replace(" ", "_") if log else None
     learner, progress = reinforcement.train(make_learner, recipe.segment, seed, path, label, after_segment, logs)
     return Learned(
         {steps: scores for note in progress.notes for steps, scores in note.items()},

@@ -268,7 +268,7 @@ STEPS = (
         "dqn_pong_warmstart",
         "",
         "Stage 7: DQN begun as a clone",
-        "Why it collapses, and what keeps it from that.",
+        "Does it collapse, and what keeps it from that?",
     ),
     Step("bench_play", "play", "bench_play", "", "Speed of play", "What does a clone cost on top of the emulator?"),
     Step("bc_pong_eval", "4a", "bc_pong_eval"),

@@ -231,10 +231,9 @@ class _Episodes(BaseCallback):
     def __init__(self, description: str, start: int, total: int) -> None:
         super().__init__()
         self.ended: list[tuple[int, float, int]] = []
-        bar: Iterable[Any] = stage_io.progress([], description, total, "step")
+        bar: Iterable[Any] = stage_io.progress([], description, total, "step", start)
         assert isinstance(bar, tqdm)
         self._bar = bar
-        self._bar.n = self._bar.initial = self._bar.last_print_n = start  # rate and time left are this segment's
 
     def _on_step(self) -> bool:
         for info in self.locals["infos"]:

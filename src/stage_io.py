@@ -41,7 +41,6 @@ T = TypeVar("T")
 C = TypeVar("C")
 _scheduler = ""  # of the cluster whose workers are used; none: processes of this machine
 _row: int | None = None  # of this process's progress bars while it has one core to itself; None: it has all
-tqdm.set_lock(threading.RLock())  # its own is between processes, and one that is killed would be said to leak it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,11 +217,17 @@ def in_order(tasks: Iterable[Any]) -> Generator[Any, None, None]:
         yield from joblib.Parallel(n_jobs=n_cores(), return_as="generator", pre_dispatch="n_jobs")(tasks)
 
 
-def progress(items: Iterable[T], description: str, total: int | None = None, unit: str = "it") -> Iterable[T]:
-    """A tqdm bar on stderr; quiet when stderr is not a terminal, except for a line every 30 seconds."""
+def progress(
+    items: Iterable[T], description: str, total: int | None = None, unit: str = "it", start: int = 0
+) -> Iterable[T]:
+    """A tqdm bar on stderr; quiet when stderr is not a terminal, except for a line every 30 seconds.
+
+    start   how much was done before: it counts for what is left, not for the rate
+    """
     shown = sys.stderr.isatty()
     return tqdm(
-        items, desc=description, total=total, unit=unit, mininterval=0.1 if shown else 30.0, dynamic_ncols=shown,
+        items, desc=description, total=total, unit=unit, initial=start,
+        mininterval=0.1 if shown else 30.0, dynamic_ncols=shown,
         position=_row, leave=None if _row else True,
     )  # fmt: skip
 
@@ -278,6 +283,7 @@ def _timed(compute: Callable[[], Any], row: int | None = None) -> tuple[Any, flo
     started = time.perf_counter()
     if row is not None:
         _end_with_parent()
+        tqdm.set_lock(threading.RLock())  # its own is between processes: one that is ended would be said to leak it
     with contextlib.nullcontext() if row is None else one_core(row % n_cores()):
         result = plain(compute())
     return result, time.perf_counter() - started
