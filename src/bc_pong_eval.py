@@ -1,8 +1,9 @@
-"""Stage 4a: play a saved Pong clone again, on fresh games.
+"""Stage 4a: play a saved Pong clone again, on fresh games; or what PPO learned on the frozen code.
 
 Reads      results/clones/pong_<expert>_{encoder,head}.npz     Writes  results/bc_pong_eval.{npz,json,log}
 Run        python src/bc_pong_eval.py                            (1 min on 2 cores)
            python src/bc_pong_eval.py --expert winning --games 40 --sticky 0
+           python src/bc_pong_eval.py --expert ppo               (stage 7's policy, learned from reward)
            python src/bc_pong_eval.py --smoke                    (needs python src/bc_pong.py --smoke first)
 """
 
@@ -23,7 +24,7 @@ FRESH_GAMES = 900  # root seed: none of the replications that fitted or evaluate
 class Config:
     """Options."""
 
-    expert: Literal["reactive", "winning"] = "reactive"  # whose clone
+    expert: Literal["reactive", "winning", "ppo"] = "reactive"  # whose clone; ppo learned from reward
     games: int = 20
     sticky: float = 0.25  # probability that the emulator repeats an action
     smoke: bool = False
@@ -45,7 +46,7 @@ def main(argv: list[str] | None = None) -> None:
     scores = np.array([game.score for game in games])
     estimate = stats_ci.estimate(scores, np.random.default_rng(0))
     row = {
-        "policy": f"clone of the {c.expert} expert",
+        "policy": "PPO on frozen ReSU features" if c.expert == "ppo" else f"clone of the {c.expert} expert",
         "sticky": f"{c.sticky:g}",
         "score [95 % interval over games of one clone]": str(estimate),
         "won": f"{np.mean(scores > 0):.0%}",

@@ -95,7 +95,7 @@ def measure(run: Run, setting: Setting, recipe: Recipe, seed: int) -> dict[str, 
         more = {"view": view, "start": clone.head, "name": "from a clone"}
         extra = {"clone": setting.evaluate(clone, seed, f"clone, seed {seed}")}
     learned = learning_runs.learn(run.data, setting, ppo, recipe, seed, log=run.config.tensorboard, **more)
-    if seed == run.config.first_seed and isinstance(learned.policy, Clone):
+    if seed == run.config.first_seed and not more and isinstance(learned.policy, Clone):
         learned.policy.save(run.results / "clones" / f"{setting.game}_ppo")
     return {**learned.as_result(), **extra}
 

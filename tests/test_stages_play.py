@@ -40,7 +40,7 @@ REFUSED = (
     ("bc_breakout", ("--smoke", "--games", "0"), 1, "--games must be at least 1, not 0"),
     ("transfer_matrix", ("--smoke", "--games", "pong"), 1, "at least two different games"),
     ("transfer_matrix", ("--smoke", "--timescale", "0", "99999"), 1, "--timescale needs"),
-    ("record_gameplay", ("--games", "enduro"), 1, "run python src/bc_games.py --game enduro"),
+    ("record_gameplay", ("--films", "enduro"), 1, "run python src/bc_games.py --game enduro"),
     ("record_gameplay", ("--smoke", "--seconds", "-1"), 1, "--seconds must not be negative"),
     ("eval_expert", ("--games", "breakout"), 2, "breakout"),
     ("bench_play", ("--smoke", "--clones", "pong_unknown"), 1, "not found"),
