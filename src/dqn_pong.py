@@ -5,8 +5,8 @@ Claim      After 500,000 steps (2 M emulated frames) DQN stays below -15 on ReSU
 Falsified  if an interval over seeds lies wholly on the other side of -15.
 Original   -19.7 after 500,000 steps, on both (one seed)
 Reads      data/pong_random_s*          Writes  results/dqn_pong.{npz,json,log,png}, data/learning/
-Run        python src/dqn_pong.py                    (80 min on 2 cores)
-           python src/dqn_pong.py --views features
+Run        python src/dqn_pong.py                    (140 min on 2 cores)
+           python src/dqn_pong.py --views features   (70 min)
            python src/dqn_pong.py --smoke            (30 s, proves nothing)
 Resume     Stop it when you like: the same command goes on from the last checkpoint with the same curve.
 """
@@ -123,6 +123,9 @@ def main(argv: list[str] | None = None) -> None:
         if view == "frames":  # a shorter run, on the same axis
             drawn = learning_runs.stretched(drawn, c.steps, c.more_steps)
         curves[LABELS[view]] = arrays[f"curves_{view}"] = drawn
+    rows += [
+        dict.fromkeys(rows[0], "missing") | {"policy": LABELS[view]} for view in Config.views if view not in c.views
+    ]
     figure = figures.learning_curves(
         curves, c.more_steps, {"original": -19.7},
         f"Pong, DQN: return of training games, one line per seed, n = {c.seeds}",
