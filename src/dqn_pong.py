@@ -72,6 +72,16 @@ def measure(run: Run, setting: Setting, recipe: Recipe, seed: int) -> dict[str, 
     return learned.as_result()
 
 
+def stops(c: Config, view: str) -> list[int]:
+    """After how many steps a view is evaluated."""
+    return sorted({c.steps, c.more_steps} if view == "features" else {c.steps})
+
+
+def claim(c: Config, view: str, steps: int) -> str:
+    """What is claimed of a view after so many steps."""
+    return f"{LABELS[view]}, {steps / 1e6:g} M steps: {'below' if steps == c.steps else 'above'} {LEARNED:g}"
+
+
 def main(argv: list[str] | None = None) -> None:
     """All seeds of all views, then table, verdicts and learning curves."""
     config = parse_config(Config, argv, SMOKE)
@@ -94,7 +104,7 @@ def main(argv: list[str] | None = None) -> None:
     rows, verdicts, curves = [], [], {}
     arrays: dict[str, Any] = {}
     for view, found in cells.items():
-        for steps in sorted({c.steps, c.more_steps} if view == "features" else {c.steps}):
+        for steps in stops(c, view):
             scores = np.array([cell["scores"][str(steps)] for cell in found])
             means = stats_ci.mean_over_games(scores)
             estimate, above = stats_ci.estimate(means, rng), stats_ci.estimate(means - LEARNED, rng)
@@ -110,12 +120,12 @@ def main(argv: list[str] | None = None) -> None:
                     "seeds x games": f"{c.seeds} x {c.games}",
                 }
             )
-            early = steps == c.steps
+            beyond = stats_ci.estimate(LEARNED - means, rng) if steps == c.steps else above
             verdicts.append(
                 {
-                    "claim": f"{LABELS[view]}, {steps / 1e6:g} M steps: {'below' if early else 'above'} {LEARNED:g}",
+                    "claim": claim(c, view, steps),
                     "estimate": str(estimate),
-                    "verdict": stats_ci.verdict_positive(stats_ci.estimate(LEARNED - means, rng) if early else above),
+                    "verdict": stats_ci.verdict_positive(beyond),
                 }
             )
             arrays[f"scores_{view}_{steps}"] = scores
@@ -123,9 +133,10 @@ def main(argv: list[str] | None = None) -> None:
         if view == "frames":  # a shorter run, on the same axis
             drawn = learning_runs.stretched(drawn, c.steps, c.more_steps)
         curves[LABELS[view]] = arrays[f"curves_{view}"] = drawn
-    rows += [
-        dict.fromkeys(rows[0], "missing") | {"policy": LABELS[view]} for view in Config.views if view not in c.views
-    ]
+    for view in Config.views:
+        if view not in c.views:
+            rows.append(dict.fromkeys(rows[0], "missing") | {"policy": LABELS[view]})
+            verdicts += [dict.fromkeys(verdicts[0], "missing") | {"claim": claim(c, view, n)} for n in stops(c, view)]
     figure = figures.learning_curves(
         curves, c.more_steps, {"original": -19.7},
         f"Pong, DQN: return of training games, one line per seed, n = {c.seeds}",

@@ -207,7 +207,7 @@ def decided(claim: Claim, results: Mapping[str, Mapping[str, Any]]) -> tuple[str
     if document is None:
         return "", MISSING
     row = next((row for row in document["verdicts"] if row["claim"] == claim.row), None)
-    if row is None:
+    if row is None or row["verdict"] == MISSING:
         return "", MISSING
     value = next((value for name, value in row.items() if name not in ("claim", "verdict")), "")
     estimate = f"{value:.3g}" if isinstance(value, float) else str(value)
