@@ -191,8 +191,8 @@ def main(argv: list[str] | None = None) -> None:
         judge(f"{arm}: a smaller dip than the naive start's", arm, "naive", 0, 1)
     judge("with all three the dip stays within 1 point of the clone that does not learn", ARMS[-1], "frozen", -1, 1)
     curves = {arm: learning_runs.curves(cells) for arm, cells in found.items()}
-    figure = figures.learning_curves(
-        {arm: learning_runs.coarser(values, 2 * PARTS) for arm, values in curves.items()}, c.steps,
+    figure = figures.learning_panels(
+        {arm: learning_runs.coarser(values, 2 * PARTS) for arm, values in curves.items()}, "frozen", c.steps,
         {"clone": float(before.mean())},
         f"Pong, DQN begun as a clone: return of training games, one line per seed, n = {c.seeds}",
     )  # fmt: skip

@@ -280,10 +280,7 @@ def learning_curves(curves: Mapping[str, np.ndarray], steps: int, lines: Mapping
     """
     figure, axes = plt.subplots(figsize=(7.2, 3.8), layout="constrained")
     for i, (name, values) in enumerate(curves.items()):
-        at = (np.arange(values.shape[1]) + 0.5) * steps / values.shape[1] / 1e6
-        axes.plot(at, values.T, color=f"C{i}", linewidth=0.8, alpha=0.5)
-        seen = np.isfinite(values).any(axis=0)
-        axes.plot(at[seen], np.nanmean(values[:, seen], axis=0), color=f"C{i}", linewidth=2.2, label=name)
+        _learning(axes, values, steps, f"C{i}", name)
     for label, level in lines.items():
         axes.axhline(level, color="black", linestyle="--", linewidth=1, label=f"{label} {level:.4g}")
     axes.set(xlabel="agent steps [millions; 1 step = 4 frames]", ylabel="return per game [points]")
@@ -291,6 +288,46 @@ def learning_curves(curves: Mapping[str, np.ndarray], steps: int, lines: Mapping
     axes.legend(fontsize=8)
     figure.suptitle(title, fontsize=10)
     return figure
+
+
+def learning_panels(
+    curves: Mapping[str, np.ndarray], reference: str, steps: int, lines: Mapping[str, float], title: str
+) -> Figure:
+    """`learning_curves` with one panel for each arm but the reference, whose mean is grey in all of them."""
+    arms = [arm for arm in curves if arm != reference] or [reference]
+    n_columns = min(3, len(arms))
+    n_rows = -(-len(arms) // n_columns)
+    figure, axes = plt.subplots(
+        n_rows, n_columns, figsize=(2.9 * n_columns, 0.8 + 2.1 * n_rows), sharex=True, sharey=True,
+        squeeze=False, layout="constrained",
+    )  # fmt: skip
+    for axis in axes.flat[len(arms) :]:
+        axis.set_visible(False)
+    for axis, arm in zip(axes.flat, arms, strict=False):
+        if reference in curves:
+            _learning(axis, curves[reference], steps, "0.55", reference, replications=False)
+        _learning(axis, curves[arm], steps, "C0", "")
+        for label, level in lines.items():
+            axis.axhline(level, color="black", linestyle="--", linewidth=1, label=f"{label} {level:.4g}")
+        axis.set_title(arm, fontsize=9)
+        axis.grid(alpha=0.3)
+        axis.tick_params(labelsize=8)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower right", ncols=2, fontsize=8)
+    figure.supxlabel("agent steps [millions; 1 step = 4 frames]", fontsize=9)
+    figure.supylabel("return per game [points]", fontsize=9)
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def _learning(
+    axes: plt.Axes, values: np.ndarray, steps: int, color: str, label: str, *, replications: bool = True
+) -> None:
+    """(seeds, points) over equal parts of `steps`: their mean as a thick line, perhaps every seed as a thin one."""
+    at = (np.arange(values.shape[1]) + 0.5) * steps / values.shape[1] / 1e6
+    if replications:
+        axes.plot(at, values.T, color=color, linewidth=0.8, alpha=0.5)
+    seen = np.isfinite(values).any(axis=0)
+    axes.plot(at[seen], np.nanmean(values[:, seen], axis=0), color=color, linewidth=2.2, label=label)
 
 
 def growth(panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], unit: str) -> Figure:
