@@ -26,6 +26,8 @@ from learning_runs import Setting
 from stage_io import Run, guard, parse_config, require_positive, start_run
 
 GAME, LEARNED = "pong", -15.0  # points; random play has about -20.4
+NOTE = "Published after 10 M frames, as many as in 2.5 M steps, with sticky actions too: DQN -15.9, linear Blob-PROST 1.8 \
+(Machado et al. 2018)."
 LABELS = {"features": "DQN on frozen ReSU features", "frames": "DQN on frames, DQN network"}
 
 
@@ -141,7 +143,7 @@ def main(argv: list[str] | None = None) -> None:
         curves, c.more_steps, {"original": -19.7},
         f"Pong, DQN: return of training games, one line per seed, n = {c.seeds}",
     )  # fmt: skip
-    run.finish(rows, verdicts, figure, **arrays)
+    run.finish(rows, verdicts, figure, [NOTE], **arrays)
 
 
 if __name__ == "__main__":

@@ -95,8 +95,8 @@ def _documents(results: Path) -> dict[str, Any]:
 
 
 def _counted(counts: dict[str, int]) -> str:
-    words = {"stands": "stand", "falls": "fall", "undecided": "are undecided", "missing": "are missing"}
-    counted = ", ".join(f"{n} {words[verdict]}" for verdict, n in counts.items() if n)
+    words = {"stands": "stood", "falls": "fell"}
+    counted = ", ".join(f"{n} {words.get(verdict, verdict)}" for verdict, n in counts.items() if n)
     return f"Of {sum(counts.values())} claims of the original: {counted}."
 
 
