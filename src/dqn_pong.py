@@ -26,8 +26,10 @@ from learning_runs import Setting
 from stage_io import Run, guard, parse_config, require_positive, start_run
 
 GAME, LEARNED = "pong", -15.0  # points; random play has about -20.4
-NOTE = "Published after 10 M frames, as many as in 2.5 M steps, with sticky actions too: DQN -15.9, linear Blob-PROST 1.8 \
-(Machado et al. 2018)."
+NOTE = (
+    "Published after 10 M frames, as many as in 2.5 M steps, with sticky actions too: DQN -15.9, "
+    "linear Blob-PROST 1.8 (Machado et al. 2018)."
+)
 LABELS = {"features": "DQN on frozen ReSU features", "frames": "DQN on frames, DQN network"}
 
 
