@@ -34,7 +34,8 @@ class Recipe:
     steps, segment   agent steps in all and per checkpoint
     n_envs           games side by side; replay  transitions kept; batch  transitions per update, one in `every` steps
     target_every     steps between copies to the target network
-    explore          steps in which the share of random actions falls from `first_epsilon` to `epsilon`
+    explore          steps in which the share of random actions falls from `first_epsilon` to `epsilon`;
+                     where the run is shorter, it ends in between
     watch            steps before learning: random ones, or the start's own if there is one
     leash            weight of the divergence from the start's actions, falling to 0 within leash_steps; temperature: of
                      the softmax by which values become probabilities
@@ -120,7 +121,7 @@ def new_learner(
         target_update_interval=recipe.target_every,
         exploration_initial_eps=recipe.first_epsilon,
         exploration_final_eps=recipe.epsilon,
-        exploration_fraction=min(recipe.explore / recipe.steps, 1.0),
+        exploration_fraction=recipe.explore / recipe.steps,
         policy_kwargs={"net_arch": [], **view.extractor},
         seed=seed,
         device="cpu",
