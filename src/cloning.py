@@ -27,6 +27,8 @@ CLONED_BY = {
     "pong_reactive": f"run {record.command('bc_pong')}",
     "pong_winning": f"run {record.command('bc_pong_winning')}",
     "pong_ppo": f"run {record.command('ppo_pong')}",
+    "breakout_ppo": f"run {record.command('ppo_pong_breakout')}",
+    "space_invaders_ppo": f"run {record.command('ppo_pong_space_invaders')}",
     "breakout_predictive": f"run {record.command('bc_games_breakout')}",
     "breakout_predictive_dagger": f"run {record.command('bc_games_breakout_dagger')}",
     "space_invaders_dodging": f"run {record.command('bc_games_space_invaders')}",

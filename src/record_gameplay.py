@@ -20,14 +20,16 @@ from cloning import CLONED_BY, Clone, at_work, film
 from demonstrations import TASKS
 from stage_io import guard, parse_config, start_run
 
-Name = Literal["pong", "pong_ppo", "breakout", "space_invaders", "enduro"]
+Name = Literal["pong", "pong_ppo", "breakout", "breakout_ppo", "space_invaders", "space_invaders_ppo", "enduro"]
 # What is shown: game, whose clone ("ppo" learned from reward), seconds left out at the start, seconds of play; GIFs of
 # at most 3 MB
 FILMS: dict[Name, tuple[str, str, float, float]] = {
     "pong": ("pong", "winning", 6.0, 40.0),
     "pong_ppo": ("pong", "ppo", 6.0, 30.0),
     "breakout": ("breakout", "predictive_dagger", 4.0, 30.0),
+    "breakout_ppo": ("breakout", "ppo", 4.0, 30.0),
     "space_invaders": ("space_invaders", "dodging_dagger", 6.0, 25.0),
+    "space_invaders_ppo": ("space_invaders", "ppo", 6.0, 25.0),
     "enduro": ("enduro", "planning", 6.0, 12.0),
 }
 
