@@ -9,7 +9,7 @@ Reads      data/<game>_random_s*          Writes  results/ppo_<game>.{npz,json,l
 Run        python src/ppo_pong.py                                       (90 min on 2 cores, 3 seeds)
            python src/ppo_pong.py --views features frames               (the DQN network beside it; twice as long)
            python src/ppo_pong.py --start clone --steps 2000000         (the policy begins as a clone)
-           python src/ppo_pong.py --game breakout --steps 2500000       (or space_invaders)
+           python src/ppo_pong.py --game breakout --steps 2500000 --seeds 5       (or space_invaders)
            python src/ppo_pong.py --smoke                               (1 min, proves nothing)
 Resume     Stop it when you like: the same command goes on from the last checkpoint with the same curve.
 """
