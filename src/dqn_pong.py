@@ -166,7 +166,15 @@ def main(argv: list[str] | None = None) -> None:
         curves, c.more_steps, {"original": -19.7},
         f"Pong, DQN: return of training games, one line per seed, n = {c.seeds}",
     )  # fmt: skip
-    run.finish(rows, verdicts, figure, [NOTE], **arrays)
+    notes = [NOTE]
+    if "slow" in cells:
+        late = learning_runs.between(arrays["curves_slow"], c.steps, 0.9 * c.steps, c.steps)
+        if np.isfinite(late).all():
+            notes.append(
+                "Slow exploration: the training games of the last tenth, about half of whose actions are random, return "
+                f"{stats_ci.estimate(late, rng)}; its score is that of its own choices."
+            )
+    run.finish(rows, verdicts, figure, notes, **arrays)
 
 
 if __name__ == "__main__":
