@@ -171,7 +171,7 @@ def main(argv: list[str] | None = None) -> None:
         late = learning_runs.between(arrays["curves_slow"], c.steps, 0.9 * c.steps, c.steps)
         if np.isfinite(late).all():
             notes.append(
-                "Slow exploration: the training games of the last tenth, about half of whose actions are random, return "
+                "Slow exploration: the training games of the last tenth, half of whose actions are random, return "
                 f"{stats_ci.estimate(late, rng)}; its score is that of its own choices."
             )
     run.finish(rows, verdicts, figure, notes, **arrays)
