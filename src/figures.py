@@ -295,15 +295,16 @@ def learning_panels(
 ) -> Figure:
     """`learning_curves` with one panel for each arm but the reference, whose mean is grey in all of them."""
     arms = [arm for arm in curves if arm != reference] or [reference]
-    n_columns = min(3, len(arms))
+    n_columns = min(4, len(arms))
     n_rows = -(-len(arms) // n_columns)
     figure, axes = plt.subplots(
-        n_rows, n_columns, figsize=(2.9 * n_columns, 0.8 + 2.1 * n_rows), sharex=True, sharey=True,
+        n_rows, n_columns, figsize=(2.6 * n_columns, 0.8 + 2.2 * n_rows), sharex=True, sharey=True,
         squeeze=False, layout="constrained",
     )  # fmt: skip
     for axis in axes.flat[len(arms) :]:
         axis.set_visible(False)
     for axis, arm in zip(axes.flat, arms, strict=False):
+        axis.tick_params(labelsize=8, labelbottom=arm in arms[-n_columns:])
         if reference in curves:
             _learning(axis, curves[reference], steps, "0.55", reference, replications=False)
         _learning(axis, curves[arm], steps, "C0", "")
@@ -311,7 +312,6 @@ def learning_panels(
             axis.axhline(level, color="black", linestyle="--", linewidth=1, label=f"{label} {level:.4g}")
         axis.set_title(arm, fontsize=9)
         axis.grid(alpha=0.3)
-        axis.tick_params(labelsize=8)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower right", ncols=2, fontsize=8)
     figure.supxlabel("agent steps [millions; 1 step = 4 frames]", fontsize=9)
     figure.supylabel("return per game [points]", fontsize=9)
