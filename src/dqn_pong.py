@@ -7,7 +7,7 @@ Claim      After 500,000 steps (2 M emulated frames) DQN stays below -15 on ReSU
 Falsified  if an interval over seeds lies wholly on the other side of -15, or of no difference.
 Original   -19.7 after 500,000 steps, on both (one seed)
 Reads      data/pong_random_s*          Writes  results/dqn_pong.{npz,json,log,png}, data/learning/
-Run        python src/dqn_pong.py                   (155 min on 2 cores)
+Run        python src/dqn_pong.py                   (170 min on 2 cores)
            python src/dqn_pong.py --arms features   (70 min)
            python src/dqn_pong.py --smoke           (30 s, proves nothing)
 Resume     Stop it when you like: the same command goes on from the last checkpoint with the same curve.
@@ -38,7 +38,7 @@ LABELS = {
     "frames": "DQN on frames, DQN network",
     "slow": "DQN on features, slow exploration",
 }
-PAIRS = (("features", "slow"), ("features", "frames"))  # compared after --steps: which is claimed to be better
+PAIRS = (("features", "slow"), ("features", "frames"))  # compared after --steps: is the first above the second?
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ share of random actions. Even a run in which nothing is learned has one: the wor
 and in the first tenth only short games end. That is the control, "frozen"; "whole run" is the mean return of all
 training games. Mends: "calibrated" fits the values to the clone's Monte-Carlo returns first, "watch" lets the clone
 play 50,000 steps before anything is learned, "leash" adds a divergence from the clone that fades, "kept leash" one that
-does not.
+does not (by a hundredth in the whole run).
 """
 
 from dataclasses import asdict, dataclass
