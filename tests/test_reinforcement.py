@@ -258,6 +258,15 @@ def test_a_start_from_a_clone_watches_the_clone_and_one_from_nothing_plays_at_ra
     assert len(np.unique(drawn)) == 4
 
 
+@pytest.mark.parametrize(("explore", "left"), [(200, 0.01), (600, 0.505)])
+def test_exploration_may_outlast_the_run(views, tmp_path, monkeypatch, explore, left):
+    """300 steps: all of a fall over 200, half of one over 600."""
+    slow = dqn.Recipe(**{**vars(DQN), "explore": explore})
+    monkeypatch.setitem(RECIPES, "slow", (dqn, slow))
+    learner, _ = reinforcement.train(maker(views["features"], "slow"), 100, 3, tmp_path / "a.pt", "a")
+    assert learner.exploration_rate == pytest.approx(left, abs=0.01)
+
+
 def test_a_clone_that_watches_to_the_end_does_not_learn(views, tmp_path):
     """The control of the warm starts; one that stops watching half way does learn."""
     view = views["features"]
