@@ -5,16 +5,17 @@ Claim      PPO on layer-1 ReSU features, fitted in closed form on random play an
 Falsified  if the 95 % interval over seeds lies below +17. Other games (--game): the score of Blob-PROST after 10 M
            frames (Machado et al. 2018: Breakout 12.3, Space Invaders 466), at 2.5 M steps.
 Original   DQN alone: -19.7 after 500,000 steps
-Reads      data/<game>_random_s*          Writes  results/ppo_<game>.{npz,json,log,png}, results/clones/, data/learning/
+Reads      data/<game>_random_s*, results/clones/
+Writes     results/ppo_<game>.{npz,json,log,png}, results/clones/, data/learning/
 Run        python src/ppo_pong.py                                       (90 min on 2 cores, 3 seeds)
            python src/ppo_pong.py --views features frames               (the DQN network beside it; twice as long)
-           python src/ppo_pong.py --start clone --steps 2000000         (the policy begins as a clone)
+           python src/ppo_pong.py --start clone --steps 2000000         (the policy begins as the winning clone)
            python src/ppo_pong.py --game breakout --steps 2500000 --seeds 5       (or space_invaders)
            python src/ppo_pong.py --smoke                               (1 min, proves nothing)
 Resume     Stop it when you like: the same command goes on from the last checkpoint with the same curve.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -24,17 +25,27 @@ import cloning
 import figures
 import learning_runs
 import ppo
+import rollouts
 import stats_ci
 from cloning import Clone
-from demonstrations import TASKS, demonstrations
+from demonstrations import TASKS
 from learning_runs import Setting
 from ppo import Recipe
 from reinforcement import OnFeatures
+from resu_conv import ReSUEncoder
 from stage_io import Run, guard, parse_config, require_positive, start_run
 
 TARGETS = {"pong": (17.0, 0.0), "breakout": (12.3,), "space_invaders": (466.0,)}  # in Pong above 0 is to win
 LABELS = {"features": "PPO on frozen ReSU features", "frames": "PPO on frames, DQN network"}
 RATES = {"features": 5e-4, "frames": 2.5e-4}  # of learning; on frames CleanRL's, which was tuned for that network
+CLONES = {  # what "--start clone" begins as: clones of experts, with aggregation
+    "pong": "pong_winning",
+    "breakout": "breakout_predictive_dagger",
+    "space_invaders": "space_invaders_dodging_dagger",
+}
+GENTLE = (2e-5, 0.001)  # learning rate and entropy from a clone; at 1e-4 and above the clone's play is lost first
+
+Shown = Literal["features", "frames"]
 
 
 @dataclass(frozen=True)
@@ -42,17 +53,17 @@ class Config:
     """Options."""
 
     game: Literal["pong", "breakout", "space_invaders"] = "pong"
-    views: tuple[Literal["features", "frames"], ...] = ("features",)
-    start: Literal["nothing", "clone"] = "nothing"  # what the policy on features begins as
+    views: tuple[Shown, ...] = ("features",)
+    start: Literal["nothing", "clone"] = "nothing"  # what the policy begins as; a clone's code is the only view then
     seeds: int = 3  # replications: own frames, own fit, own learning, own games
     first_seed: int = 10  # they are this seed and the ones after it; 0 and 1 were seen with recipes that were given up
-    n_frames: int = 60_000  # of random play, to fit the encoder on; of the expert, to clone  [agent steps]
+    n_frames: int = 60_000  # of random play, to fit and scale the features on  [agent steps]
     steps: int = 5_000_000  # of learning [agent steps]
     segment: int = 500_000  # between checkpoints [agent steps]
     frames_steps: int = 1_500_000  # of learning on frames, which takes about as long  [agent steps]
     frames_segment: int = 150_000  # between its checkpoints [agent steps]
     n_envs: int = 16  # games side by side
-    critic_first: int = 50_000  # steps in which a clone's policy stays as it is  [agent steps]
+    critic_first: int = 100_000  # steps in which a clone's policy stays as it is  [agent steps]
     memory: int = 4  # frames in the past of a filter, and number of filters
     grid: tuple[int, int] = (18, 8)  # pooling cells (rows, columns)
     games: int = 20  # evaluation games per seed
@@ -76,28 +87,29 @@ SMOKE = {
 }
 
 
-def beginning(run: Run, setting: Setting, seed: int) -> tuple[OnFeatures, Clone]:
-    """A clone of the game's best expert on a code fitted on its demonstrations, and the view through that code."""
-    c = run.config
-    expert = TASKS[c.game].best
-    buffer = demonstrations(run.data, c.game, expert, c.n_frames, seed)
-    view = OnFeatures.fit(buffer, memory=c.memory, n_units=4, grid=c.grid)
-    clone, _ = cloning.clone_policy(view.code, buffer, setting.names, "mlp", seed, epochs=6, game=c.game)
-    return view, clone
+def beginning(run: Run, game: str) -> tuple[Clone, ReSUEncoder]:
+    """The saved clone of the game's best expert, and its code."""
+    name = CLONES[game]
+    clone = Clone.load(run.results / "clones" / name, cloning.CLONED_BY[name] + (" --smoke" if run.smoke else ""))
+    assert isinstance(clone.code, ReSUEncoder)
+    return clone, clone.code
 
 
-def measure(run: Run, setting: Setting, recipe: Recipe, seed: int) -> dict[str, Any]:
+def measure(run: Run, setting: Setting, recipe: Recipe, from_clone: bool, seed: int) -> dict[str, Any]:
     """One seed: fit, learn, evaluate the final policy's likeliest actions in full games."""
-    more: dict[str, Any] = {}
-    extra: dict[str, Any] = {}
-    if run.config.start == "clone" and setting.view == "features":
-        view, clone = beginning(run, setting, seed)
-        more = {"view": view, "start": clone.head, "name": "from a clone"}
-        extra = {"clone": setting.evaluate(clone, seed, f"clone, seed {seed}")}
-    learned = learning_runs.learn(run.data, setting, ppo, recipe, seed, log=run.config.tensorboard, **more)
-    if seed == run.config.first_seed and not more and isinstance(learned.policy, Clone):
+    log = run.config.tensorboard
+    if from_clone:
+        clone, code = beginning(run, setting.game)
+        played = rollouts.random_play(run.data, setting.game, setting.n_frames, seed, **TASKS[setting.game].env)
+        view = OnFeatures.through(code, played)
+        learned = learning_runs.learn(
+            run.data, setting, ppo, recipe, seed, view=view, name="from a clone", log=log, start=clone.head
+        )
+        return {**learned.as_result(), "clone": setting.evaluate(clone, seed, f"clone, seed {seed}")}
+    learned = learning_runs.learn(run.data, setting, ppo, recipe, seed, log=log)
+    if seed == run.config.first_seed and isinstance(learned.policy, Clone):
         learned.policy.save(run.results / "clones" / f"{setting.game}_ppo")
-    return {**learned.as_result(), **extra}
+    return learned.as_result()
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -109,18 +121,24 @@ def main(argv: list[str] | None = None) -> None:
     variant = ("" if config.game == "pong" else f"_{config.game}") + ("_clone" if config.start == "clone" else "")
     run = start_run(__file__, config, "" if config.smoke else variant)
     c = run.config
-    arms = {}
-    for view in c.views:
+    from_clone = c.start == "clone"
+    arms: dict[str, list[Any]] = {}
+    views: tuple[Shown, ...] = ("features",) if from_clone else c.views
+    for view in views:
         recipe = Recipe(
             *((c.steps, c.segment) if view == "features" else (c.frames_steps, c.frames_segment)),
             c.n_envs,
             learning_rate=RATES[view],
-            critic_first=c.critic_first if c.start == "clone" and view == "features" else 0,
         )
         setting = Setting(c.game, view, c.n_frames, c.memory, c.grid, c.games, 0.0, c.max_steps)
-        options = {**asdict(setting), "recipe": asdict(recipe), "start": c.start}
+        if from_clone:
+            clone, code = beginning(run, c.game)
+            setting = replace(setting, memory=code.memory, grid=code.grid, actions=clone.class_names)
+            rate, entropy = GENTLE
+            recipe = replace(recipe, learning_rate=rate, entropy=entropy, critic_first=c.critic_first)
+        options = {**asdict(setting), "recipe": asdict(recipe), "start": CLONES[c.game] if from_clone else c.start}
         arms[view] = [
-            (partial(measure, run, setting, recipe, seed), {"seed": seed, **options})
+            (partial(measure, run, setting, recipe, from_clone, seed), {"seed": seed, **options})
             for seed in range(c.first_seed, c.first_seed + c.seeds)
         ]
     cells = run.cells(arms, shelf="ppo")
@@ -155,7 +173,7 @@ def main(argv: list[str] | None = None) -> None:
         )
         arrays[f"scores_{view}"] = scores
         arrays[f"minutes_{view}"] = np.array([cell["minutes"] for cell in found])
-    if c.start == "clone" and "features" in cells:
+    if from_clone:
         before = np.array([cell["clone"] for cell in cells["features"]])
         gain = stats_ci.paired_difference(means["features"], stats_ci.mean_over_games(before), rng)
         rows.append({**dict.fromkeys(rows[0], ""), "policy": "the clone that it begins as",

@@ -128,7 +128,11 @@ class OnFeatures:
         A feature's own deviation would blow up what hardly changes in these frames but does in better play, such as the
         digits of a high score.
         """
-        encoder = ReSUEncoder(**encoder_options).fit(buffer.episode_frames())
+        return cls.through(ReSUEncoder(**encoder_options).fit(buffer.episode_frames()), buffer)
+
+    @classmethod
+    def through(cls, encoder: ReSUEncoder, buffer: Buffer) -> OnFeatures:
+        """A fitted encoder, and its scaling from the frames of a buffer."""
         return cls(encoder, Scaling.fit(cloning.encode_buffer(encoder, buffer), uniform=True))
 
     @property
