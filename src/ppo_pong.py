@@ -174,7 +174,7 @@ def main(argv: list[str] | None = None) -> None:
         arrays[f"scores_{view}"] = scores
         arrays[f"minutes_{view}"] = np.array([cell["minutes"] for cell in found])
     if from_clone:
-        before = np.array([cell["clone"] for cell in cells["features"]])
+        arrays["scores_clone"] = before = np.array([cell["clone"] for cell in cells["features"]])
         gain = stats_ci.paired_difference(means["features"], stats_ci.mean_over_games(before), rng)
         rows.append({**dict.fromkeys(rows[0], ""), "policy": "the clone that it begins as",
                      "score [95 % interval over seeds]": str(stats_ci.estimate(stats_ci.mean_over_games(before), rng)),

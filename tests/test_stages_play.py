@@ -1,10 +1,12 @@
 """The stages that play run from nothing with --smoke, share what they trained, resume, and refuse bad input."""
 
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from stage_house import PLAYING, build, check_refusals, check_smoke, run_stage
+from stage_house import PLAYING, SRC, build, check_refusals, check_smoke, run_stage
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +47,22 @@ REFUSED = (
     ("eval_expert", ("--games", "breakout"), 2, "breakout"),
     ("bench_play", ("--smoke", "--clones", "pong_unknown"), 1, "not found"),
     ("bc_pong_cnn", ("--smoke", "--cnn-epochs", "0"), 1, "--cnn-epochs must be at least 1"),
+    ("ppo_pong", ("--smoke", "--start", "clone"), 1, "run python src/bc_pong.py --expert winning"),
 )
 
 
 def test_bad_options_end_in_one_sentence(house):
     check_refusals(house, REFUSED)
+
+
+def test_ppo_goes_on_from_the_saved_clone(house):
+    """While the critic alone learns, which is all of a smoke run, it plays as the clone does."""
+    for file in (SRC.parent / "results" / "clones").glob("pong_winning_*"):
+        shutil.copy(file, house / "results/smoke/clones")
+    done = run_stage(house, "ppo_pong", "--smoke", "--start", "clone", "--games", "3", "--max-steps", "400")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "learning improves on the clone" in done.stdout
+    with np.load(house / "results/smoke/ppo_pong.npz") as arrays:
+        assert "scores_frames" not in arrays  # the smoke run's second view has no part in it
+        learned, clone = arrays["scores_features"], arrays["scores_clone"]
+    assert clone.shape == (2, 3) and np.unique(clone).size > 1 and np.array_equal(learned, clone)
