@@ -181,7 +181,7 @@ def main(argv: list[str] | None = None) -> None:
                      "score [95 % interval over seeds]": str(stats_ci.estimate(stats_ci.mean_over_games(before), rng)),
                      "seeds x games": f"{c.seeds} x {c.games}"})  # fmt: skip
         lines["the clone:"] = float(before.mean())
-        curves = {name: learning_runs.coarser(curve, 20) for name, curve in curves.items()}  # a clone's games are long
+        curves = {name: learning_runs.coarser(curve, 10) for name, curve in curves.items()}  # a clone's games are long
         verdicts.append({"claim": "learning improves on the clone", "estimate": str(gain),
                          "verdict": stats_ci.verdict_positive(gain)})  # fmt: skip
     if len(cells) == 2:
