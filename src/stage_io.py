@@ -23,6 +23,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -213,6 +214,7 @@ def in_order(tasks: Iterable[Any]) -> Generator[Any, None, None]:
     if _scheduler:
         yield from joblib.Parallel(n_jobs=-1, return_as="generator", pre_dispatch="n_jobs")(tasks)
         return
+    warnings.filterwarnings("ignore", "A worker stopped")  # loky replaces one that has grown; no task is lost
     with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
         yield from joblib.Parallel(n_jobs=n_cores(), return_as="generator", pre_dispatch="n_jobs")(tasks)
 

@@ -36,6 +36,7 @@ def test_the_examples_run(tmp_path, monkeypatch):
             block = block.replace(old, new)
         exec(block, known)
     assert known["resu"].filters_.shape == (4, 8) and known["z"].shape == (10_000, 3, 8)
+    assert (known["resu"].correlations_[:2] > 0.4).all() and (known["resu"].correlations_[2:] < 0.1).all()
     assert known["features"].shape == (60, 1024) and known["later"].shape == (5, 1024)
     assert known["deep"].upper_[0].correlations.shape == (8,)
     assert known["envs"].reset(seed=0)[0].shape == (8, 1024)
