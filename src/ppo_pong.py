@@ -1,7 +1,8 @@
 """Stage 7: PPO on frozen ReSU features wins Pong on two CPU cores.
 
 Claim      PPO on layer-1 ReSU features, fitted in closed form on random play and never changed, averages more than +17
-           after 5 M steps (20 M emulated frames) and within 60 minutes: final checkpoint, not the best one.
+           after 5 M steps (20 M emulated frames) and within 60 minutes: final checkpoint, not the best one. It beats
+           the same on frames after as many minutes; begun as a winning clone (--start clone), it beats that clone.
 Falsified  if the 95 % interval over seeds lies below +17. Other games (--game): the score of Blob-PROST after 10 M
            frames (Machado et al. 2018: Breakout 12.3, Space Invaders 466), at 2.5 M steps.
 Original   DQN alone: -19.7 after 500,000 steps
