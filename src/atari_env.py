@@ -261,7 +261,7 @@ def with_actions(env: VectorEnv, names: tuple[str, ...]) -> VectorEnv:
 
 
 class OnlineEncoder(Protocol):
-    """What the wrappers below need of an encoder: `resu_conv.ReSUEncoder` and the codes of controls.py have it."""
+    """What the wrappers below need of an encoder: `resu_conv.ReSUEncoder` and the codes of resu_controls.py have it."""
 
     @property
     def n_features(self) -> int: ...

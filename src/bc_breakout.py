@@ -16,14 +16,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-import adaptation
 import figures
 import stats_ci
-from adaptation import Arm, Protocol
-from demonstrations import TASKS
+import transfer_cells
 from filter_shapes import cosine
+from players import TASKS
 from resu_streaming import StreamingReSU
 from stage_io import Run, guard, parse_config, require_positive, start_run
+from transfer_cells import Arm, Protocol
 
 SOURCE, TARGET = "pong", "breakout"
 # Arms: label, arm, clock. The original streamed with .99.
@@ -63,7 +63,7 @@ SMOKE = {"seeds": 2, "n_frames": 1200, "games": 1, "epochs": 1, "max_steps": 150
 
 def drift(run: Run, protocol: Protocol, alpha: float, seed: int) -> dict[str, list]:
     """|cosine| of each filter with its Pong twin after 0, 1, 2, 4, ... chunks: {"frames": (n,), "cosine": (n, K)}."""
-    first = adaptation.fit(protocol, run.data, SOURCE, seed)
+    first = transfer_cells.fit(protocol, run.data, SOURCE, seed)
     buffer = protocol.demonstrations(run.data, TARGET, seed)
     streaming = StreamingReSU.from_encoder(first, alpha)
     frames_seen, cosines = [0], [[1.0] * first.n_units]
@@ -93,13 +93,13 @@ def main(argv: list[str] | None = None) -> None:
     c = run.config
     cells: dict[str, list] = {"random policy": [], "expert": [], **{label: [] for label, _, _ in ARMS}}
     for seed in range(c.seeds):
-        cells["random policy"].append(adaptation.reference(run, protocol, TARGET, "random", seed))
-        cells["expert"].append(adaptation.reference(run, protocol, TARGET, "expert", seed))
+        cells["random policy"].append(transfer_cells.reference(run, protocol, TARGET, "random", seed))
+        cells["expert"].append(transfer_cells.reference(run, protocol, TARGET, "expert", seed))
         for label, arm, alpha in ARMS:
             n_stream = c.n_frames if arm == "streamed" else 0
-            cells[label].append(adaptation.cell(run, protocol, SOURCE, TARGET, arm, seed, n_stream, alpha))
-    encoder = adaptation.fit(protocol, run.data, TARGET, 0)
-    adaptation.clone_of(protocol, run.data, encoder, TARGET, 0).result.save(
+            cells[label].append(transfer_cells.cell(run, protocol, SOURCE, TARGET, arm, seed, n_stream, alpha))
+    encoder = transfer_cells.fit(protocol, run.data, TARGET, 0)
+    transfer_cells.clone_of(protocol, run.data, encoder, TARGET, 0).result.save(
         run.results / "clones" / f"{TARGET}_{protocol.expert(TARGET)}"
     )
 

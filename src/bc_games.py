@@ -16,10 +16,10 @@ Run        python src/bc_games.py --game space_invaders          (20 min on 2 co
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-import evaluation
-import imitation
-from demonstrations import TASKS, demonstrations, expert_of
-from imitation import LABELS, ROWS, Row
+import clone_cells
+import player_cells
+from clone_cells import LABELS, ROWS, Row
+from players import TASKS, demonstrations, expert_of
 from resu_conv import ReSUEncoder
 from stage_io import guard, parse_config, require_positive, start_run
 
@@ -77,7 +77,7 @@ def main(argv: list[str] | None = None) -> None:
     run = start_run(__file__, config, "" if config.smoke else variant)
     c = run.config
     limit = {} if c.max_steps == Config.max_steps else {"max_steps": c.max_steps}
-    imitated = imitation.Imitation(
+    imitated = clone_cells.Imitation(
         game=c.game,
         env={"sticky": c.sticky, **limit, **task.env},
         expert=lambda: expert_of(c.game, expert),
@@ -102,14 +102,14 @@ def main(argv: list[str] | None = None) -> None:
     def cell(row: Row, seed: int) -> dict[str, Any]:
         if row in ("random", "expert"):
             who = "random" if row == "random" else expert
-            return evaluation.cell(run, evaluation.player(c.game, who, c.sticky, c.games, c.max_steps), seed)
+            return player_cells.cell(run, player_cells.player(c.game, who, c.sticky, c.games, c.max_steps), seed)
         return run.cell(
-            lambda: imitation.measure(run, imitated, row, seed, save=seed == 0),
+            lambda: clone_cells.measure(run, imitated, row, seed, save=seed == 0),
             shelf="bc_games", row=row, seed=seed, **options,
         )  # fmt: skip
 
     cells = {row: [cell(row, seed) for seed in range(c.seeds)] for row in rows_wanted}
-    table, verdicts, figure, scores = imitation.tabulate(
+    table, verdicts, figure, scores = clone_cells.tabulate(
         cells,
         task.margin,
         f"{task.label}, imitating the {expert} expert, sticky {c.sticky:g}",
@@ -122,7 +122,7 @@ def main(argv: list[str] | None = None) -> None:
             if row not in rows_wanted and not c.smoke
         ]
     if c.game in TARGETS and expert == task.best and "resu mlp" in cells:
-        verdicts.append(imitation.judge_target(cells["resu mlp"], TARGETS[c.game]))
+        verdicts.append(clone_cells.judge_target(cells["resu mlp"], TARGETS[c.game]))
     run.finish(table, verdicts, figure, **scores)
 
 

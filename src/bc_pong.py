@@ -15,10 +15,10 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Literal
 
-import imitation
-import rollouts
+import atari_play
+import clone_cells
 from atari_env import SIDE
-from imitation import LABELS, ROWS, Row
+from clone_cells import LABELS, ROWS, Row
 from pong_expert import CLASS_NAMES, EXPERTS
 from resu_conv import ReSUEncoder
 from stage_io import Run, guard, parse_config, require_positive, start_run
@@ -65,12 +65,12 @@ def check_code(c: Config) -> None:
         raise ValueError(f"a grid of {c.grid} cells does not fit frames of {SIDE} x {SIDE} pixels")
 
 
-def load_demonstrations(run: Run, seed: int) -> rollouts.Buffer:
+def load_demonstrations(run: Run, seed: int) -> atari_play.Buffer:
     """This seed's frames of the expert at play, collected first if they are not there."""
     c = run.config
     name = f"pong_{c.expert}" + ("" if c.source == "ram" else "_pixels")
     name += "" if c.sticky == 0.25 else f"_sticky{c.sticky:g}"
-    return rollouts.load_or_collect(
+    return atari_play.load_or_collect(
         run.data, name, lambda: EXPERTS[c.expert](c.source), c.n_frames, seed, sticky=c.sticky
     )
 
@@ -90,7 +90,7 @@ def main(argv: list[str] | None = None) -> None:
     seeds = range(c.first_seed, c.first_seed + c.seeds)
     not_of_a_cell = ("seeds", "first_seed", "rows", "smoke")
     options = {name: value for name, value in asdict(c).items() if name not in not_of_a_cell}
-    task = imitation.Imitation(
+    task = clone_cells.Imitation(
         game="pong",
         env={"sticky": c.sticky},
         expert=lambda: EXPERTS[c.expert](c.source),
@@ -107,14 +107,14 @@ def main(argv: list[str] | None = None) -> None:
     cells = {
         row: [
             run.cell(
-                partial(imitation.measure, run, task, row, seed, save=seed == c.first_seed),
+                partial(clone_cells.measure, run, task, row, seed, save=seed == c.first_seed),
                 row=row, seed=seed, **options,
             )
             for seed in seeds
         ]
         for row in rows_wanted
     }  # fmt: skip
-    table, verdicts, figure, scores = imitation.tabulate(
+    table, verdicts, figure, scores = clone_cells.tabulate(
         cells,
         MARGIN,
         f"Pong, imitating the {c.expert} expert, sticky {c.sticky:g}",
@@ -125,7 +125,7 @@ def main(argv: list[str] | None = None) -> None:
             dict.fromkeys(table[0], "missing") | {"policy": LABELS[row]} for row in ROWS if row not in rows_wanted
         ]
     if c.expert == "winning" and "resu mlp" in cells:
-        verdicts.append(imitation.judge_target(cells["resu mlp"], TARGET))
+        verdicts.append(clone_cells.judge_target(cells["resu mlp"], TARGET))
     run.finish(table, verdicts, figure, **scores)
 
 

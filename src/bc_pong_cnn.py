@@ -19,16 +19,16 @@ from typing import Any
 
 import numpy as np
 
-import adaptation
+import atari_play
 import cloning
 import figures
 import heads
-import rollouts
 import stats_ci
-from adaptation import Protocol
+import transfer_cells
 from convnet import ConvPolicy
-from demonstrations import TASKS
+from players import TASKS
 from stage_io import Run, guard, parse_config, require_positive, start_run
+from transfer_cells import Protocol
 
 GAME = "pong"
 TUNING_SEED = 77
@@ -59,9 +59,9 @@ def resu(run: Run, protocol: Protocol, seed: int) -> dict[str, Any]:
     buffer = protocol.demonstrations(run.data, GAME, seed)
     np.sum(buffer.frames[:, ::84], dtype=np.int64)  # from disk into memory
     started = time.perf_counter()
-    encoder = adaptation.fit(protocol, run.data, GAME, seed)
+    encoder = transfer_cells.fit(protocol, run.data, GAME, seed)
     fitted = time.perf_counter() - started
-    clone, accuracy, trained = adaptation.clone_of(protocol, run.data, encoder, GAME, seed)
+    clone, accuracy, trained = transfer_cells.clone_of(protocol, run.data, encoder, GAME, seed)
     return {
         **protocol.play(clone, GAME, seed, f"ReSU + MLP, seed {seed}"),
         "accuracy": accuracy,
@@ -73,7 +73,7 @@ def resu(run: Run, protocol: Protocol, seed: int) -> dict[str, Any]:
 def cnn(run: Run, protocol: Protocol, seed: int) -> dict[str, Any]:
     """One seed's CNN clone: accuracy, seconds to train, games."""
     c = run.config
-    model, accuracy, seconds = adaptation.cnn_of(
+    model, accuracy, seconds = transfer_cells.cnn_of(
         protocol, run.data, GAME, seed, epochs=c.cnn_epochs, learning_rate=c.cnn_learning_rate
     )
     policy = ConvPolicy(model, protocol.classes(GAME))
@@ -89,15 +89,15 @@ def tune(run: Run, protocol: Protocol) -> None:
     """Validation accuracy of every setting for both sides on the tuning seed."""
     buffer = protocol.demonstrations(run.data, GAME, TUNING_SEED)
     names = protocol.classes(GAME)
-    actions = rollouts.environment(game=GAME, **protocol.env(GAME)).action_names
-    features = cloning.encode_buffer(adaptation.fit(protocol, run.data, GAME, TUNING_SEED), buffer)
+    actions = atari_play.environment(game=GAME, **protocol.env(GAME)).action_names
+    features = cloning.encode_buffer(transfer_cells.fit(protocol, run.data, GAME, TUNING_SEED), buffer)
     classes = cloning.class_indices(buffer.targets, actions, names)
     taught, held_out = cloning.split_by_game(buffer, 0.1)
     rows = []
     for epochs, rate in SETTINGS:
         head = heads.fit_mlp(features, classes, len(names), TUNING_SEED, (256, 256), taught, held_out, epochs=epochs,
                              learning_rate=rate)  # fmt: skip
-        network = adaptation.cnn_of(protocol, run.data, GAME, TUNING_SEED, epochs=epochs, learning_rate=rate)
+        network = transfer_cells.cnn_of(protocol, run.data, GAME, TUNING_SEED, epochs=epochs, learning_rate=rate)
         rows.append(
             {
                 "epochs": epochs,
@@ -124,8 +124,8 @@ def main(argv: list[str] | None = None) -> None:
     cells: dict[str, list] = {"random policy": [], "expert": [], "ReSU + MLP 256x2": [], "DQN CNN, end to end": []}
     training = {"cnn_epochs": c.cnn_epochs, "cnn_learning_rate": c.cnn_learning_rate}
     for seed in range(c.seeds):
-        cells["random policy"].append(adaptation.reference(run, protocol, GAME, "random", seed))
-        cells["expert"].append(adaptation.reference(run, protocol, GAME, "expert", seed))
+        cells["random policy"].append(transfer_cells.reference(run, protocol, GAME, "random", seed))
+        cells["expert"].append(transfer_cells.reference(run, protocol, GAME, "expert", seed))
         for label, measure, more in (("ReSU + MLP 256x2", resu, {}), ("DQN CNN, end to end", cnn, training)):
             cells[label].append(
                 run.cell(partial(measure, run, protocol, seed), label=label, seed=seed, **protocol.options, **more)

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-import rollouts
+import atari_play
 import stats_ci
 from cloning import CLONED_BY, Clone
 from stage_io import guard, parse_config, require_positive, start_run
@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> None:
     clone = Clone.load(
         run.results / "clones" / f"pong_{c.expert}", CLONED_BY[f"pong_{c.expert}"] + (" --smoke" if c.smoke else "")
     )
-    games = rollouts.play(clone, c.games, (FRESH_GAMES, rollouts.EVALUATION), sticky=c.sticky)
+    games = atari_play.play(clone, c.games, (FRESH_GAMES, atari_play.EVALUATION), sticky=c.sticky)
     scores = np.array([game.score for game in games])
     estimate = stats_ci.estimate(scores, np.random.default_rng(0))
     row = {

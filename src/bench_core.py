@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
+import atari_play
 import peers
-import rollouts
-from demonstrations import TASKS
-from lag_moments import LagMoments, changed_fraction
+from players import TASKS
 from resu_conv import ReSUEncoder
+from resu_moments import LagMoments, changed_fraction
 from resu_streaming import StreamingReSU
 from stage_io import Run, guard, parse_config, peak_memory, require_positive, seconds, start_run
 
@@ -58,7 +58,7 @@ SMOKE = {
 
 def load(run: Run, game: str) -> np.ndarray:
     """Frames of random play in memory, as one episode: torch has no episode boundaries."""
-    buffer = rollouts.random_play(run.data, game, run.config.n_frames, 0, **TASKS[game].env)
+    buffer = atari_play.random_play(run.data, game, run.config.n_frames, 0, **TASKS[game].env)
     return np.array(buffer.frames)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-import rollouts
+import atari_play
 from atari_env import GAMES
 from resu_conv import ReSUEncoder
 from stage_io import guard, parse_config, require_positive, start_run
@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> None:
     require_positive(config, "n_frames", "layers")
     run = start_run(__file__, config)
     c = run.config
-    buffer = rollouts.random_play(run.data, "pong", c.n_frames, c.seed)
+    buffer = atari_play.random_play(run.data, "pong", c.n_frames, c.seed)
     episodes = buffer.episode_frames()
     np.sum(buffer.frames[:, ::84], dtype=np.int64)  # from disk into memory
     few = ReSUEncoder(n_layers=c.layers, n_windows2=300).fit(episodes[:2])  # compiles
@@ -85,7 +85,9 @@ def main(argv: list[str] | None = None) -> None:
     slowest = 0.0
     for game in GAMES:
         _, seconds = timed(
-            lambda game=game: rollouts.collect(rollouts.RandomPolicy(), c.n_frames, (c.seed, 9), game, description=game)
+            lambda game=game: atari_play.collect(
+                atari_play.RandomPolicy(), c.n_frames, (c.seed, 9), game, description=game
+            )
         )
         note(f"collect {game}", seconds, c.n_frames)
         slowest = max(slowest, seconds)

@@ -20,7 +20,7 @@ import numpy as np
 import peers
 import stage_io
 from cloning import CLONED_BY, Clone
-from demonstrations import TASKS
+from players import TASKS
 from stage_io import guard, parse_config, require_positive, start_run
 
 TARGET = 0.9

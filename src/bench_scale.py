@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
+import atari_play
 import figures
-import rollouts
-import sharding
-from demonstrations import TASKS
-from lag_moments import LagMoments, changed_fraction
+import resu_sharding
+from players import TASKS
 from resu_conv import ReSUEncoder
+from resu_moments import LagMoments, changed_fraction
 from stage_io import duration, guard, n_cores, parse_config, peak_memory, require_positive, seconds, start_run
 
 SIZES = {"84 x 84": 84, "168 x 168": 168, "210 x 160": 0}
@@ -45,7 +45,7 @@ SMOKE = {"n_frames": 1500, "sized_frames": 600, "repeats": 1}
 
 def play(game: str, size: int, n_frames: int) -> np.ndarray:
     """Frames of random play at some resolution, (n, H, W) uint8, the same games at each."""
-    env = rollouts.environment(game=game, **TASKS[game].env, size=size)
+    env = atari_play.environment(game=game, **TASKS[game].env, size=size)
     rng = np.random.default_rng(0)
     frame, _ = env.reset(seed=0)
     frames: list[np.ndarray] = []
@@ -75,12 +75,12 @@ def main(argv: list[str] | None = None) -> None:
     run = start_run(__file__, config)
     c = run.config
     path = run.data / f"pong_random_s0_n{c.n_frames}.npy"
-    rollouts.random_play(run.data, "pong", c.n_frames, 0)
+    atari_play.random_play(run.data, "pong", c.n_frames, 0)
     options: dict[str, Any] = {"memory": 8, "horizon": 4, "n_units": 4, "grid": GRID}
     shard = max(c.n_frames // 8, 1)
-    sharding.fit([path], shard=shard, **options)  # compiles
+    resu_sharding.fit([path], shard=shard, **options)  # compiles
     from_files = {
-        n_jobs: seconds(partial(sharding.fit, [path], shard=shard, n_jobs=n_jobs, **options), c.repeats)
+        n_jobs: seconds(partial(resu_sharding.fit, [path], shard=shard, n_jobs=n_jobs, **options), c.repeats)
         for n_jobs in sorted({1, n_cores()})
     }
     peak = peak_memory()
@@ -115,7 +115,7 @@ def main(argv: list[str] | None = None) -> None:
                 for memory in MEMORIES:
                     note(game, f"memory {memory}", "memory", memory, frames, memory)
         growth[game, "pixels"] = by_size["210 x 160"][1] / by_size["84 x 84"][1]
-        long = np.array(rollouts.random_play(run.data, game, c.n_frames, 0, **TASKS[game].env).frames)
+        long = np.array(atari_play.random_play(run.data, game, c.n_frames, 0, **TASKS[game].env).frames)
         counts = [c.n_frames // 6, c.n_frames // 3, c.n_frames]
         per_frame = [note(game, f"{n:,} frames", "frames", n, long[:n], 8) for n in counts]
         growth[game, "frames"] = max(sum(p) for p in per_frame) / min(sum(p) for p in per_frame)

@@ -2,7 +2,7 @@
 
 A *code* turns frames into vectors, offline for fitting and online for playing:
     n_features, encode(frames (T, H, W)) -> (T, D), reset(frames (B, H, W)) -> (B, D), step(frames, restarted) -> (B, D)
-`ReSUEncoder` is one; controls.py has those that stand beside it.
+`ReSUEncoder` is one; resu_controls.py has those that stand beside it.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ import numpy as np
 
 import figures
 import heads
-import record
+import report_steps
 from atari_env import STEPS_PER_SECOND, AtariEnv
+from atari_play import AGGREGATION, EVALUATION, Buffer, Policy, collect, game_rngs, record_game
 from figures import Figure
 from heads import DenseHead, SteppedHead
 from resu_conv import ReSUEncoder
-from rollouts import AGGREGATION, EVALUATION, Buffer, Policy, collect, game_rngs, record_game
 
 # The commands that make the clones under results/clones/, for the messages of those who need one.
 CLONED_BY = {
-    "pong_reactive": f"run {record.command('bc_pong')}",
-    "pong_winning": f"run {record.command('bc_pong_winning')}",
-    "pong_ppo": f"run {record.command('ppo_pong')}",
-    "breakout_ppo": f"run {record.command('ppo_pong_breakout')}",
-    "space_invaders_ppo": f"run {record.command('ppo_pong_space_invaders')}",
-    "breakout_predictive": f"run {record.command('bc_games_breakout')}",
-    "breakout_predictive_dagger": f"run {record.command('bc_games_breakout_dagger')}",
-    "space_invaders_dodging": f"run {record.command('bc_games_space_invaders')}",
-    "space_invaders_dodging_dagger": f"run {record.command('bc_games_space_invaders_dagger')}",
-    "asteroids_aiming": f"run {record.command('bc_games_asteroids')}",
-    "enduro_planning": f"run {record.command('bc_games_enduro')}",
+    "pong_reactive": f"run {report_steps.command('bc_pong')}",
+    "pong_winning": f"run {report_steps.command('bc_pong_winning')}",
+    "pong_ppo": f"run {report_steps.command('ppo_pong')}",
+    "breakout_ppo": f"run {report_steps.command('ppo_pong_breakout')}",
+    "space_invaders_ppo": f"run {report_steps.command('ppo_pong_space_invaders')}",
+    "breakout_predictive": f"run {report_steps.command('bc_games_breakout')}",
+    "breakout_predictive_dagger": f"run {report_steps.command('bc_games_breakout_dagger')}",
+    "space_invaders_dodging": f"run {report_steps.command('bc_games_space_invaders')}",
+    "space_invaders_dodging_dagger": f"run {report_steps.command('bc_games_space_invaders_dagger')}",
+    "asteroids_aiming": f"run {report_steps.command('bc_games_asteroids')}",
+    "enduro_planning": f"run {report_steps.command('bc_games_enduro')}",
 }
 
 

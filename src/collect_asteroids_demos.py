@@ -11,7 +11,7 @@ from typing import Literal
 
 import tyro
 
-import demonstrations
+import players
 from stage_io import guard, parse_config, require_positive, start_run
 
 GAME = "asteroids"
@@ -38,9 +38,9 @@ def main(argv: list[str] | None = None) -> None:
     run = start_run(__file__, config)
     c = run.config
     buffer = run.timed(
-        "collect", lambda: demonstrations.demonstrations(run.data, GAME, c.expert, c.n_frames, c.seed, c.sticky)
+        "collect", lambda: players.demonstrations(run.data, GAME, c.expert, c.n_frames, c.seed, c.sticky)
     )
-    run.finish([demonstrations.summary(buffer, GAME)])
+    run.finish([players.summary(buffer, GAME)])
 
 
 if __name__ == "__main__":

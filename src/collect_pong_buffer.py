@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import tyro
 
-import rollouts
-from lag_moments import changed_fraction
+import atari_play
+from resu_moments import changed_fraction
 from stage_io import guard, parse_config, require_positive, start_run
 
 
@@ -38,7 +38,9 @@ def main(argv: list[str] | None = None) -> None:
     name = "pong_random" if c.sticky == 0.25 else f"pong_random_sticky{c.sticky:g}"
     buffer = run.timed(
         "collect",
-        lambda: rollouts.load_or_collect(run.data, name, rollouts.RandomPolicy, c.n_frames, c.seed, sticky=c.sticky),
+        lambda: atari_play.load_or_collect(
+            run.data, name, atari_play.RandomPolicy, c.n_frames, c.seed, sticky=c.sticky
+        ),
     )
     scores = [buffer.rewards[game].sum() for game in buffer.episodes()[:-1]]
     flat = buffer.frames.reshape(len(buffer), -1)

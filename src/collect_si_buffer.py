@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import tyro
 
-import array_files
-import space_invaders_labels
-from lag_moments import changed_fraction
-from rollouts import random_play
+import resu_files
+import si_labels
+from atari_play import random_play
+from resu_moments import changed_fraction
 from stage_io import guard, parse_config, require_positive, start_run
 
 
@@ -38,9 +38,9 @@ def main(argv: list[str] | None = None) -> None:
     run = start_run(__file__, config)
     c = run.config
     buffer = run.timed("collect", lambda: random_play(run.data, "space_invaders", c.n_frames, c.seed))
-    objects = space_invaders_labels.from_ram(buffer.ram)
+    objects = si_labels.from_ram(buffer.ram)
     path = run.data / f"space_invaders_labels_s{c.seed}_n{c.n_frames}.npz"
-    array_files.write_npz(path, compress=True, starts=buffer.starts, **objects._asdict())
+    resu_files.write_npz(path, compress=True, starts=buffer.starts, **objects._asdict())
     scores = [buffer.rewards[game].sum() for game in buffer.episodes()[:-1]]
 
     def share(present: np.ndarray) -> str:

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import nn
 
-import array_files
 import heads
-from rollouts import Buffer
+import resu_files
+from atari_play import Buffer
 
 N_FRAMES = 4  # newest frames that the network sees
 BATCH = 64  # samples per optimiser step
@@ -173,6 +173,6 @@ class ConvPolicy:
         return {"_weights": self._weights, "class_names": self.class_names}
 
 
-def save(model: ConvNet, path: array_files.PathLike) -> None:
+def save(model: ConvNet, path: resu_files.PathLike) -> None:
     """Write the weights, whole or not at all."""
-    array_files.write_atomically(path, lambda file: file.write(model.to_bytes()))
+    resu_files.write_atomically(path, lambda file: file.write(model.to_bytes()))

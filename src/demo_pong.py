@@ -15,10 +15,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-import array_files
+import atari_play
 import cloning
 import figures
-import rollouts
+import resu_files
 import stats_ci
 from pong_expert import CLASS_NAMES, EXPERTS
 from resu_conv import ReSUEncoder
@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> None:
     make_expert = EXPERTS[c.expert]
     demonstrations = run.timed(
         "collect expert frames",
-        lambda: rollouts.load_or_collect(run.data, f"pong_{c.expert}", make_expert, c.n_frames, c.seed),
+        lambda: atari_play.load_or_collect(run.data, f"pong_{c.expert}", make_expert, c.n_frames, c.seed),
     )
     encoder = run.timed("fit encoder", lambda: ReSUEncoder().fit(demonstrations.episode_frames()))
     run.log(f"{encoder.n_features} features per frame, canonical correlations {np.round(encoder.correlations_, 3)}")
@@ -62,10 +62,10 @@ def main(argv: list[str] | None = None) -> None:
     rng = np.random.default_rng(0)
     rows = []
     scores: dict[str, Any] = {}
-    for name, policy in (("random", rollouts.RandomPolicy()), ("expert", make_expert()), ("clone", clone)):
+    for name, policy in (("random", atari_play.RandomPolicy()), ("expert", make_expert()), ("clone", clone)):
         games = run.timed(
             f"play {c.games} games: {name}",
-            partial(rollouts.play, policy, c.games, (c.seed, rollouts.EVALUATION), description=name),
+            partial(atari_play.play, policy, c.games, (c.seed, atari_play.EVALUATION), description=name),
         )
         scores[name] = np.array([game.score for game in games])
         rows.append(
@@ -81,7 +81,7 @@ def main(argv: list[str] | None = None) -> None:
     def record() -> None:
         title = f"Pong: a ReSU clone of the {c.expert} expert"
         gif = cloning.film(clone, c.seed, 6.0, 1.0 if c.smoke else 20.0, title, "pong")
-        array_files.write_atomically(run.media / "demo_pong.gif", lambda file: file.write(gif))
+        resu_files.write_atomically(run.media / "demo_pong.gif", lambda file: file.write(gif))
 
     run.timed("draw media/demo_pong.gif", record)
     run.log("\n" + markdown_table([{"step": k, "seconds": f"{s:.1f}"} for k, s in run.timings.items()]))

@@ -19,12 +19,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-import dqn
 import figures
-import learning_runs
+import rl_cells
+import rl_dqn
 import stats_ci
-from dqn import Recipe
-from learning_runs import Setting
+from rl_cells import Setting
+from rl_dqn import Recipe
 from stage_io import Run, guard, parse_config, require_positive, start_run
 
 GAME, LEARNED = "pong", -15.0  # points; random play has about -20.4
@@ -82,8 +82,8 @@ SMOKE = {
 
 def measure(run: Run, setting: Setting, recipe: Recipe, seed: int) -> dict[str, Any]:
     """One seed: fit, learn, evaluate after --steps and at the end."""
-    learned = learning_runs.learn(
-        run.data, setting, dqn, recipe, seed, evaluate_at=(run.config.steps,), log=run.config.tensorboard
+    learned = rl_cells.learn(
+        run.data, setting, rl_dqn, recipe, seed, evaluate_at=(run.config.steps,), log=run.config.tensorboard
     )
     return learned.as_result()
 
@@ -150,8 +150,8 @@ def main(argv: list[str] | None = None) -> None:
                 }
             )
             arrays[f"scores_{arm}_{steps}"] = scores
-        arrays[f"curves_{arm}"] = learning_runs.curves(found)
-        curves[LABELS[arm]] = learning_runs.stretched(arrays[f"curves_{arm}"], stops(c, arm)[-1], c.more_steps)
+        arrays[f"curves_{arm}"] = rl_cells.curves(found)
+        curves[LABELS[arm]] = rl_cells.stretched(arrays[f"curves_{arm}"], stops(c, arm)[-1], c.more_steps)
     for arm in LABELS:
         if arm not in c.arms:
             rows.append(dict.fromkeys(rows[0], "missing") | {"policy": LABELS[arm]})
@@ -168,7 +168,7 @@ def main(argv: list[str] | None = None) -> None:
     )  # fmt: skip
     notes = [NOTE]
     if "slow" in cells:
-        late = learning_runs.between(arrays["curves_slow"], c.steps, 0.9 * c.steps, c.steps)
+        late = rl_cells.between(arrays["curves_slow"], c.steps, 0.9 * c.steps, c.steps)
         if np.isfinite(late).all():
             notes.append(
                 "Slow exploration: the training games of the last tenth, half of whose actions are random, return "

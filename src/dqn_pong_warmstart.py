@@ -24,25 +24,25 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-import adaptation
+import atari_play
 import cloning
-import dqn
 import figures
-import learning_runs
-import rollouts
+import rl_cells
+import rl_dqn
 import stats_ci
-from adaptation import Protocol
+import transfer_cells
 from atari_env import AtariEnv
+from atari_play import Exploring
 from cloning import Clone
-from dqn import Recipe
 from heads import DenseHead, Scaling
-from learning_runs import Setting
-from reinforcement import OnFeatures
-from rollouts import Exploring
+from rl_cells import Setting
+from rl_dqn import Recipe
+from rl_training import OnFeatures
 from stage_io import Run, guard, parse_config, require_positive, start_run
+from transfer_cells import Protocol
 
 GAME = "pong"
-CALIBRATION = 3  # purpose of the clone's games from which its values are fitted, beside rollouts.EVALUATION
+CALIBRATION = 3  # purpose of the clone's games from which its values are fitted, beside atari_play.EVALUATION
 Arm = Literal[
     "frozen", "naive", "watch", "calibrated", "leash", "kept leash", "calibrated watch", "calibrated watch leash"
 ]
@@ -84,8 +84,8 @@ def clone_and_view(run: Run, setting: Setting, seed: int) -> tuple[Clone, OnFeat
     """This seed's clone of the reactive expert, and the view through its code."""
     c = run.config
     protocol = Protocol(c.n_frames, epochs=1 if c.smoke else 6, max_steps=c.max_steps)
-    encoder = adaptation.fit(protocol, run.data, GAME, seed)
-    clone = adaptation.clone_of(protocol, run.data, encoder, GAME, seed).result
+    encoder = transfer_cells.fit(protocol, run.data, GAME, seed)
+    clone = transfer_cells.clone_of(protocol, run.data, encoder, GAME, seed).result
     features = cloning.encode_buffer(encoder, protocol.demonstrations(run.data, GAME, seed))
     return clone, OnFeatures(encoder, Scaling.fit(features))
 
@@ -94,12 +94,12 @@ def calibrated(run: Run, setting: Setting, clone: Clone, view: OnFeatures, seed:
     """The clone's action values, from games of its own."""
     c = run.config
     player = Exploring(clone, c.epsilon, setting.names)
-    played = rollouts.collect(
+    played = atari_play.collect(
         player, c.calibration, (seed, CALIBRATION), GAME, description="calibration", **setting.env
     )
     names = AtariEnv(GAME).action_names
     recipe = Recipe()
-    return dqn.calibrated_head(
+    return rl_dqn.calibrated_head(
         view, clone, played, names, seed, gamma=recipe.gamma, temperature=recipe.temperature,
         cut=min(500, c.calibration // 3),
     )  # fmt: skip
@@ -110,10 +110,10 @@ def measure(run: Run, setting: Setting, recipe: Recipe, arm: Arm, seed: int) -> 
     c = run.config
     clone, view = clone_and_view(run, setting, seed)
     start = calibrated(run, setting, clone, view, seed) if "calibrated" in arm else clone.head
-    learned = learning_runs.learn(
+    learned = rl_cells.learn(
         run.data,
         setting,
-        dqn,
+        rl_dqn,
         recipe,
         seed,
         view=view,
@@ -137,7 +137,7 @@ def main(argv: list[str] | None = None) -> None:
     require_positive(config, "seeds", "n_frames", "steps", "watch", "calibration", "games")
     run = start_run(__file__, config)
     c = run.config
-    actions = adaptation.Protocol().classes(GAME)
+    actions = transfer_cells.Protocol().classes(GAME)
     setting = Setting(GAME, "features", c.n_frames, 8, (16, 8), c.games, c.epsilon, c.max_steps, actions)
     clones = [
         run.cell(partial(before_learning, run, setting, seed), seed=seed, **asdict(setting)) for seed in range(c.seeds)
@@ -164,9 +164,9 @@ def main(argv: list[str] | None = None) -> None:
     ]  # fmt: skip
     verdicts: list[dict[str, str]] = []
     dips: dict[str, np.ndarray] = {}
-    whole = {arm: np.nanmean(learning_runs.curves(cells), axis=1) for arm, cells in found.items()}
+    whole = {arm: np.nanmean(rl_cells.curves(cells), axis=1) for arm, cells in found.items()}
     for arm, cells in found.items():
-        dips[arm] = learning_runs.lowest(learning_runs.curves(cells), PARTS) - before
+        dips[arm] = rl_cells.lowest(rl_cells.curves(cells), PARTS) - before
         final = stats_ci.mean_over_games([cell["scores"][str(c.steps)] for cell in cells])
         rows.append(
             {
@@ -195,9 +195,9 @@ def main(argv: list[str] | None = None) -> None:
         judge(f"{arm}: a smaller dip than the naive start's", arm, "naive", 0, 1)
     judge("kept leash: the dip stays within 1 point of the clone that does not learn", "kept leash", "frozen", -1, 1)
     judge("with all three the dip stays within 1 point of the clone that does not learn", ARMS[-1], "frozen", -1, 1)
-    curves = {arm: learning_runs.curves(cells) for arm, cells in found.items()}
+    curves = {arm: rl_cells.curves(cells) for arm, cells in found.items()}
     figure = figures.learning_panels(
-        {arm: learning_runs.coarser(values, 2 * PARTS) for arm, values in curves.items()}, "frozen", c.steps,
+        {arm: rl_cells.coarser(values, 2 * PARTS) for arm, values in curves.items()}, "frozen", c.steps,
         {"clone": float(before.mean())},
         f"Pong, DQN begun as a clone: return of training games, one line per seed, n = {c.seeds}",
     )  # fmt: skip

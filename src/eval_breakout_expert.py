@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-import evaluation
 import figures
+import player_cells
 import stats_ci
-from demonstrations import TASKS
+from players import TASKS
 from stage_io import guard, parse_config, require_positive, start_run
 
 GAME, TARGET = "breakout", 120.0
@@ -43,8 +43,10 @@ def main(argv: list[str] | None = None) -> None:
     run = start_run(__file__, config)
     c = run.config
     task = TASKS[GAME]
-    wanted = [e for sticky in c.sticky for e in evaluation.entries(GAME, sticky, c.n_games, c.pixel_games, c.max_steps)]
-    rows, means, estimates = evaluation.tabulate(run, wanted, c.seeds, {(GAME, "tracking"): "38"})
+    wanted = [
+        e for sticky in c.sticky for e in player_cells.entries(GAME, sticky, c.n_games, c.pixel_games, c.max_steps)
+    ]
+    rows, means, estimates = player_cells.tabulate(run, wanted, c.seeds, {(GAME, "tracking"): "38"})
     best = f"{task.label}: {task.best}, from ram, sticky {c.sticky[0]:g}"
     above = stats_ci.estimate(means[best] - TARGET, np.random.default_rng(0))
     verdict = {

@@ -15,10 +15,10 @@ from typing import Literal
 
 import numpy as np
 
-import evaluation
 import figures
+import player_cells
 import stats_ci
-from demonstrations import TASKS
+from players import TASKS
 from stage_io import guard, parse_config, require_positive, start_run
 
 Game = Literal["pong", "space_invaders", "asteroids", "enduro"]
@@ -64,11 +64,11 @@ def main(argv: list[str] | None = None) -> None:
         entry
         for game in c.games
         for sticky in (c.sticky[:1] if game == "enduro" else c.sticky)
-        for entry in evaluation.entries(
+        for entry in player_cells.entries(
             game, sticky, c.enduro_games if game == "enduro" else c.n_games, c.pixel_games, c.max_steps
         )
     ]
-    rows, means, estimates = evaluation.tabulate(run, wanted, c.seeds, ORIGINAL)
+    rows, means, estimates = player_cells.tabulate(run, wanted, c.seeds, ORIGINAL)
     rng = np.random.default_rng(0)
     verdicts, panels = [], {}
     for game in c.games:

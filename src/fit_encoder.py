@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-import rollouts
-import sharding
-from stage_io import guard, parse_config, require_positive, start_run
+import atari_play
+import resu_sharding
+from stage_io import guard, parse_config, progress, require_positive, start_run
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Config:
     grid: tuple[int, int] = (16, 8)  # pooling cells (rows, columns)
     workers: int = -1  # processes on this machine, -1 for all cores
     method: str = "auto"  # or dense, events, torch:cpu, torch:cuda
-    shard: int = sharding.SHARD  # frames of one task
+    shard: int = resu_sharding.SHARD  # frames of one task
     smoke: bool = False  # a buffer of its own
 
 
@@ -51,21 +51,22 @@ def main(argv: list[str] | None = None) -> None:
     c = run.config
     out = run.data / "encoder.npz" if c.smoke else Path(c.out)
     if c.smoke:
-        rollouts.random_play(run.data, "pong", 1000, 0)
+        atari_play.random_play(run.data, "pong", 1000, 0)
     patterns = (str(run.data / "pong_random_s0_n1000.npy"),) if c.smoke else c.buffers
     paths = sorted({path for pattern in patterns for path in glob.glob(pattern)})
     if not paths:
         raise ValueError(f"no file matches {' '.join(patterns) or 'nothing'}: give globs of .npy files, in quotes")
     started = time.perf_counter()
-    encoder = sharding.fit(
+    encoder = resu_sharding.fit(
         paths, n_jobs=c.workers, shard=c.shard, method=c.method,
+        progress=lambda parts, n: progress(parts, "moments", n, "shard"),
         memory=c.memory, horizon=c.horizon, n_units=c.n_units, grid=c.grid,
     )  # fmt: skip
     seconds = time.perf_counter() - started
     encoder.save(out)
     for path in paths if c.encode else ():
-        sharding.encode_file(encoder, path, out.with_name(f"{Path(path).stem}_features.npy"))
-    n_frames = sum(len(sharding.FrameFile(path)) for path in paths)
+        resu_sharding.encode_file(encoder, path, out.with_name(f"{Path(path).stem}_features.npy"))
+    n_frames = sum(len(resu_sharding.FrameFile(path)) for path in paths)
     row = {
         "files": len(paths),
         "frames": n_frames,

@@ -16,8 +16,8 @@ import torch
 from scipy import linalg
 from torch import nn
 
-import array_files
 import head_kernels
+import resu_files
 
 BATCH = 256  # samples per optimiser step
 CHUNK = 8192  # rows per block of a pass over all features
@@ -57,19 +57,19 @@ class DenseHead:
         """Number of weights and biases."""
         return sum(array.size for array in (*self.weights, *self.biases))
 
-    def save(self, path: array_files.PathLike, **extra: np.ndarray) -> None:
+    def save(self, path: resu_files.PathLike, **extra: np.ndarray) -> None:
         """Write the layers, and any extra arrays, to an .npz file."""
         layers = zip(self.weights, self.biases, strict=True)
         arrays = {f"{kind}{i}": a for i, pair in enumerate(layers) for kind, a in zip("wb", pair, strict=True)}
-        array_files.write_npz(path, compress=True, n_layers=len(self.weights), **arrays, **extra)
+        resu_files.write_npz(path, compress=True, n_layers=len(self.weights), **arrays, **extra)
 
     @classmethod
-    def load(cls, path: array_files.PathLike, remedy: str = "") -> tuple[DenseHead, dict[str, np.ndarray]]:
+    def load(cls, path: resu_files.PathLike, remedy: str = "") -> tuple[DenseHead, dict[str, np.ndarray]]:
         """Read a file of `save`: the head and the extra arrays.
 
         Raises   FileNotFoundError, or ValueError if the file is damaged or its layers do not chain.
         """
-        data = array_files.read_npz(path, ("n_layers", "w0", "b0"), remedy)
+        data = resu_files.read_npz(path, ("n_layers", "w0", "b0"), remedy)
         n = range(int(data.pop("n_layers")))
         try:
             head = cls([data.pop(f"w{i}") for i in n], [data.pop(f"b{i}") for i in n])

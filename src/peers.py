@@ -14,8 +14,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from torch import nn
 from torch.nn import functional
 
+import atari_play
 import convnet
-import rollouts
 from resu_conv import ReSUEncoder
 
 
@@ -85,12 +85,12 @@ def network_pass(frames: np.ndarray, batch: int = 64) -> None:
         optimiser.step()
 
 
-def policy_loop(policy: rollouts.Policy, game: str, seed: int, env_options: dict) -> int:
-    """max_steps steps of whole games as `rollouts.play` plays them, the last one cut; returns their number."""
-    done, rngs = 0, rollouts.game_rngs(seed)
+def policy_loop(policy: atari_play.Policy, game: str, seed: int, env_options: dict) -> int:
+    """max_steps steps of whole games as `atari_play.play` plays them, the last one cut; returns their number."""
+    done, rngs = 0, atari_play.game_rngs(seed)
     while done < env_options["max_steps"]:
         options = {"game": game, **env_options}
-        done += rollouts.play_game(policy, next(rngs), options, env_options["max_steps"] - done).length
+        done += atari_play.play_game(policy, next(rngs), options, env_options["max_steps"] - done).length
     return done
 
 
@@ -99,7 +99,7 @@ def bare_loop(game: str, seed: int, env_options: dict) -> int:
 
     A game that ends is begun again without seeding (which would load it anew), to the bare loop's advantage.
     """
-    env = rollouts.environment(game=game, **env_options)
+    env = atari_play.environment(game=game, **env_options)
     env.reset(seed=seed)
     actions = np.random.default_rng(seed).integers(len(env.action_names), size=env_options["max_steps"])
     for action in actions.tolist():

@@ -22,18 +22,18 @@ from typing import Any, Literal
 
 import numpy as np
 
+import atari_play
 import cloning
 import figures
-import learning_runs
-import ppo
-import rollouts
+import rl_cells
+import rl_ppo
 import stats_ci
 from cloning import Clone
-from demonstrations import TASKS
-from learning_runs import Setting
-from ppo import Recipe
-from reinforcement import OnFeatures
+from players import TASKS
 from resu_conv import ReSUEncoder
+from rl_cells import Setting
+from rl_ppo import Recipe
+from rl_training import OnFeatures
 from stage_io import Run, guard, parse_config, require_positive, start_run
 
 TARGETS = {"pong": (17.0, 0.0), "breakout": (12.3,), "space_invaders": (466.0,)}  # in Pong above 0 is to win
@@ -101,13 +101,13 @@ def measure(run: Run, setting: Setting, recipe: Recipe, from_clone: bool, seed: 
     log = run.config.tensorboard
     if from_clone:
         clone, code = beginning(run, setting.game)
-        played = rollouts.random_play(run.data, setting.game, setting.n_frames, seed, **TASKS[setting.game].env)
+        played = atari_play.random_play(run.data, setting.game, setting.n_frames, seed, **TASKS[setting.game].env)
         view = OnFeatures.through(code, played)
-        learned = learning_runs.learn(
-            run.data, setting, ppo, recipe, seed, view=view, name="from a clone", log=log, start=clone.head
+        learned = rl_cells.learn(
+            run.data, setting, rl_ppo, recipe, seed, view=view, name="from a clone", log=log, start=clone.head
         )
         return {**learned.as_result(), "clone": setting.evaluate(clone, seed, f"clone, seed {seed}")}
-    learned = learning_runs.learn(run.data, setting, ppo, recipe, seed, log=log)
+    learned = rl_cells.learn(run.data, setting, rl_ppo, recipe, seed, log=log)
     if seed == run.config.first_seed and isinstance(learned.policy, Clone):
         learned.policy.save(run.results / "clones" / f"{setting.game}_ppo")
     return learned.as_result()
@@ -169,8 +169,8 @@ def main(argv: list[str] | None = None) -> None:
             }
             for target in TARGETS[c.game]
         ]
-        arrays[f"curves_{view}"] = learning_runs.curves(found)
-        curves[LABELS[view]] = learning_runs.stretched(
+        arrays[f"curves_{view}"] = rl_cells.curves(found)
+        curves[LABELS[view]] = rl_cells.stretched(
             arrays[f"curves_{view}"], n_steps[view], max(n_steps[shown] for shown in cells)
         )
         arrays[f"scores_{view}"] = scores
@@ -182,7 +182,7 @@ def main(argv: list[str] | None = None) -> None:
                      "score [95 % interval over seeds]": str(stats_ci.estimate(stats_ci.mean_over_games(before), rng)),
                      "seeds x games": f"{c.seeds} x {c.games}"})  # fmt: skip
         lines["the clone:"] = float(before.mean())
-        curves = {name: learning_runs.coarser(curve, 10) for name, curve in curves.items()}  # a clone's games are long
+        curves = {name: rl_cells.coarser(curve, 10) for name, curve in curves.items()}  # a clone's games are long
         verdicts.append({"claim": "learning improves on the clone", "estimate": str(gain),
                          "verdict": stats_ci.verdict_positive(gain)})  # fmt: skip
     if len(cells) == 2:
@@ -191,7 +191,7 @@ def main(argv: list[str] | None = None) -> None:
                          "estimate": str(gain), "verdict": stats_ci.verdict_positive(gain)})  # fmt: skip
         stop = min(n_steps.values())
         returns = [
-            learning_runs.between(arrays[f"curves_{view}"], n_steps[view], 0.8 * stop, stop)
+            rl_cells.between(arrays[f"curves_{view}"], n_steps[view], 0.8 * stop, stop)
             for view in ("features", "frames")
         ]
         if np.isfinite(returns).all():

@@ -22,7 +22,7 @@ import numpy as np
 import dead_leaves
 import figures
 import filter_shapes
-from lobe_claims import MAIN, RIDGE_CHECKED, judge, panoramas_text, text_of, values_of
+from deadleaves_claims import MAIN, RIDGE_CHECKED, judge, panoramas_text, text_of, values_of
 from resu_core import LagMoments, canonical_directions
 from stage_io import guard, parse_config, require_positive, start_run
 

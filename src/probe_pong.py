@@ -17,7 +17,7 @@ import numpy as np
 
 import figures
 import stats_ci
-from pong_probes import GROUPS, ORIGINAL, TARGETS, collect_cells, of_target, outlier_notes
+from pong_probe_cells import GROUPS, ORIGINAL, TARGETS, collect_cells, of_target, outlier_notes
 from stage_io import guard, parse_config, require_positive, start_run
 
 CODES = (

@@ -20,11 +20,11 @@ import numpy as np
 import figures
 import probes
 import stats_ci
+from atari_play import Buffer, random_play
 from heads import Scaling
-from pong_probes import STRIDE, TARGETS, targets
+from pong_probe_cells import STRIDE, TARGETS, targets
 from resu_conv import ReSUEncoder
 from resu_conv_action import ActionReSUEncoder
-from rollouts import Buffer, random_play
 from stage_io import Run, guard, parse_config, require_positive, start_run
 
 N_ACTIONS = 6  # Pong's minimal set

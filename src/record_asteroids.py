@@ -8,9 +8,9 @@ Run        python src/record_asteroids.py                       (30 s)
 
 from dataclasses import dataclass
 
-import array_files
+import resu_files
 from cloning import CLONED_BY, Clone, clone_policy, film
-from demonstrations import TASKS, demonstrations
+from players import TASKS, demonstrations
 from resu_conv import ReSUEncoder
 from stage_io import guard, parse_config, start_run
 
@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> None:
         clone = Clone.load(run.results / "clones" / name, CLONED_BY[name])
     gif = film(clone, c.seed, c.skip, c.seconds, f"{task.label}: a ReSU clone of the {task.best} expert", GAME)
     path = run.media / f"{GAME}.gif"
-    array_files.write_atomically(path, lambda file: file.write(gif))
+    resu_files.write_atomically(path, lambda file: file.write(gif))
     run.finish([{"file": path.name, "seconds of play": c.seconds, "MB": len(gif) / 1e6}])
 
 

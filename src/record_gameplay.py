@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from operator import methodcaller
 from typing import Literal
 
-import array_files
+import resu_files
 from atari_env import STEPS_PER_SECOND
 from cloning import CLONED_BY, Clone, at_work, film
-from demonstrations import TASKS
+from players import TASKS
 from stage_io import guard, parse_config, start_run
 
 Name = Literal["pong", "pong_ppo", "breakout", "breakout_ppo", "space_invaders", "space_invaders_ppo", "enduro"]
@@ -68,7 +68,7 @@ def main(argv: list[str] | None = None) -> None:
             caption = "ReSU, learned in closed form, at work in Pong"
             figure = at_work(clone, c.seed, round(skip * STEPS_PER_SECOND), caption, game)
         path = run.media / f"{name}.gif"
-        array_files.write_atomically(path, methodcaller("write", gif))
+        resu_files.write_atomically(path, methodcaller("write", gif))
         rows.append({"file": path.name, "player": player, "seconds of play": seconds, "MB": len(gif) / 1e6})
         run.log(str(rows[-1]))
     run.finish(rows, figure=figure)

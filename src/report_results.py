@@ -14,13 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import array_files
-import original_claims
-import power
-import record
+import report_claims
+import report_power
+import report_steps
+import resu_files
 from stage_io import ROOT, guard, markdown_table, parse_config
 
-STAGES = tuple((step.name, step.heading, step.question) for step in record.STEPS if step.heading)  # in reading order
+STAGES = tuple(
+    (step.name, step.heading, step.question) for step in report_steps.STEPS if step.heading
+)  # in reading order
 
 
 @dataclass(frozen=True)
@@ -70,11 +72,11 @@ def origin(document: dict[str, Any]) -> str:
 def summary(results: Path) -> str:
     """Every claim of the original with our verdict, counted; what surprised us; the power of the comparisons."""
     documents = _documents(results)
-    compared = {comparison.result for comparison in power.COMPARISONS}
-    arrays = {name: array_files.read_npz(results / f"{name}.npz") for name in compared if _has(results, name, "npz")}
-    rows, counts = original_claims.table(documents)
-    found = "\n".join(f"{i}. {text}" for i, text in enumerate(original_claims.findings(documents), 1))
-    strength = markdown_table(power.table(arrays)) if arrays else "(no results yet)"
+    compared = {comparison.result for comparison in report_power.COMPARISONS}
+    arrays = {name: resu_files.read_npz(results / f"{name}.npz") for name in compared if _has(results, name, "npz")}
+    rows, counts = report_claims.table(documents)
+    found = "\n".join(f"{i}. {text}" for i, text in enumerate(report_claims.findings(documents), 1))
+    strength = markdown_table(report_power.table(arrays)) if arrays else "(no results yet)"
     return (
         f"## Summary\n\n{_counted(counts)}\n\n{markdown_table(rows)}\n\n"
         f"### What surprised us most\n\n{found}\n\n"
@@ -85,13 +87,13 @@ def summary(results: Path) -> str:
 def headlines(results: Path) -> str:
     """The chief results, and how many of the original's claims stand."""
     documents = _documents(results)
-    _, counts = original_claims.table(documents)
-    return f"{markdown_table(original_claims.headlines(documents))}\n\n{_counted(counts)}"
+    _, counts = report_claims.table(documents)
+    return f"{markdown_table(report_claims.headlines(documents))}\n\n{_counted(counts)}"
 
 
 def _documents(results: Path) -> dict[str, Any]:
     names = [name for name, *_ in STAGES]
-    return {name: array_files.read_json(results / f"{name}.json") for name in names if _has(results, name, "json")}
+    return {name: resu_files.read_json(results / f"{name}.json") for name in names if _has(results, name, "json")}
 
 
 def _counted(counts: dict[str, int]) -> str:
@@ -111,7 +113,7 @@ def index(results: Path) -> dict[str, Any]:
         if not _has(results, name, "json"):
             found[name] = {"heading": heading, "missing": True}
             continue
-        document = array_files.read_json(results / f"{name}.json")
+        document = resu_files.read_json(results / f"{name}.json")
         found[name] = {
             "heading": heading,
             "files": sorted(path.name for path in [*results.glob(f"{name}.*"), *results.glob(f"{name}__*")]),
@@ -129,7 +131,7 @@ def section(results: Path, name: str, heading: str, question: str) -> str:
     path = results / f"{name}.json"
     if not path.is_file():
         return f"## {heading}\n\n{question}\n\n**Missing**: `{path.name}` has not been computed.\n"
-    document = array_files.read_json(path, f"delete {path.name} and run its stage again")
+    document = resu_files.read_json(path, f"delete {path.name} and run its stage again")
     drawn = sorted([*results.glob(f"{name}.png"), *results.glob(f"{name}__*.png")], key=lambda path: path.stem)
     figures = "".join(f"\n![{heading}](results/{path.name})\n" for path in drawn)
     return f"## {heading}\n\n{question}\n\n{tables(document)}\n{figures}\n{origin(document)}\n"
@@ -151,7 +153,7 @@ def fill_readme(text: str, results: Path) -> str:
         if name == "headlines":
             body = headlines(results)
         elif path.is_file():
-            document = array_files.read_json(path)
+            document = resu_files.read_json(path)
             if pattern:
                 rows = [row for row in document["rows"] if re.search(pattern, " ".join(map(str, row.values())))]
                 shown = [column for column in rows[0] if any(row[column] != "" for row in rows)] if rows else []
@@ -168,11 +170,11 @@ def main(argv: list[str] | None = None) -> None:
     results = ROOT / "results" / "smoke" if config.smoke else ROOT / "results"
     text = results_page(results)
     target = results / "RESULTS.md" if config.smoke else ROOT / "RESULTS.md"
-    array_files.write_atomically(target, lambda file: file.write(text.encode()))
-    array_files.write_json(results / "index.json", index(results))
+    resu_files.write_atomically(target, lambda file: file.write(text.encode()))
+    resu_files.write_json(results / "index.json", index(results))
     if not config.smoke:
         readme = fill_readme((ROOT / "README.md").read_text(), results)
-        array_files.write_atomically(ROOT / "README.md", lambda file: file.write(readme.encode()))
+        resu_files.write_atomically(ROOT / "README.md", lambda file: file.write(readme.encode()))
     print(f"{target.relative_to(ROOT)} written")
 
 

@@ -16,9 +16,9 @@ import sys
 import time
 from dataclasses import dataclass
 
-import array_files
-import record
-from record import Step
+import report_steps
+import resu_files
+from report_steps import Step
 from stage_io import ROOT, duration, guard, parse_config
 
 UNKNOWN = 15 * 60.0  # seconds that a step is taken to need if it never ran here
@@ -43,11 +43,11 @@ def chosen(stages: tuple[str, ...], smoke: bool) -> list[Step]:
 
     Raises   ValueError for a stage that does not exist.
     """
-    known = sorted({stage for step in record.STEPS for stage in step.stages.split()})
+    known = sorted({stage for step in report_steps.STEPS for stage in step.stages.split()})
     strange = [stage for stage in stages if stage not in known]
     if strange:
         raise ValueError(f"there is no stage {strange[0]}: choose among {' '.join(known)}")
-    steps = [step for step in record.STEPS if not stages or set(stages) & set(step.stages.split())]
+    steps = [step for step in report_steps.STEPS if not stages or set(stages) & set(step.stages.split())]
     return list({step.script: step for step in reversed(steps)}.values())[::-1] if smoke else steps
 
 
@@ -56,7 +56,7 @@ def seconds_of(step: Step, fresh: bool) -> float:
     path = ROOT / "results" / f"{step.name}.json"
     if not path.is_file():
         return UNKNOWN
-    document = array_files.read_json(path)
+    document = resu_files.read_json(path)
     cost = document.get("cost")
     if not cost:
         return float(document["seconds"])

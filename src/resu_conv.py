@@ -6,7 +6,7 @@ cells.
 Layer 1 works on integers from end to end: its taps are rounded to multiples of a power of two (relative error below
 2^-20), so that a response and every sum of responses is an exact integer. Dense and event-driven, offline and online
 encoding therefore give the same bits, whatever the blocks and threads. The layers above see 3 x 3 patches of maps over
-some steps; their responses are kept as multiples of 2^-16 for the same reason (patch_layers.py, patch_kernels.py).
+some steps; their responses are kept as multiples of 2^-16 for the same reason (resu_patch_layers.py).
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-import array_files
-import lag_moments
-import patch_kernels
-import patch_layers
 import resu_core
-import resu_kernels
-from patch_layers import PatchLayer
-from patch_moments import NEIGHBOURHOOD
+import resu_files
+import resu_layer1_kernels
+import resu_moments
+import resu_patch_kernels
+import resu_patch_layers
+from resu_patch_layers import PatchLayer
+from resu_patch_moments import NEIGHBOURHOOD
 
 DENSE_FRACTION = 0.03  # above this share of changed pixels dense encoding is the faster (bench_core.py)
 RESPONSE_BITS = 30  # sum_j |tap_j| * 255 stays below 2^30: responses fit in 32 bits
@@ -91,7 +91,7 @@ class ReSUEncoder:
         n_units2: int = 8,
         n_windows2: int = 1_000_000,
     ) -> None:
-        lag_moments.LagMoments(memory, horizon)  # checks both
+        resu_moments.LagMoments(memory, horizon)  # checks both
         if not 1 <= n_units <= min(memory, horizon):
             raise ValueError(f"n_units must lie in 1 .. min(memory, horizon) = {min(memory, horizon)}, not {n_units}")
         if n_layers not in (1, 2, 3):
@@ -140,7 +140,7 @@ class ReSUEncoder:
         episodes = [as_episode(frames, f"episode {i}") for i, frames in enumerate(episodes)]
         if not episodes:
             raise ValueError("no episodes to fit on")
-        moments = lag_moments.LagMoments(self.memory, self.horizon, self.center)
+        moments = resu_moments.LagMoments(self.memory, self.horizon, self.center)
         for i, frames in enumerate(episodes):
             if frames.shape[1:] != episodes[0].shape[1:]:
                 raise ValueError(f"episode {i} has frames {frames.shape[1:]}, episode 0 has {episodes[0].shape[1:]}")
@@ -152,7 +152,7 @@ class ReSUEncoder:
             self._fit_upper(episodes)
         return self
 
-    def fit_moments(self, moments: lag_moments.LagMoments, frame_shape: tuple[int, int]) -> Self:
+    def fit_moments(self, moments: resu_moments.LagMoments, frame_shape: tuple[int, int]) -> Self:
         """Fit layer 1 from moments alone: one small SVD. Layers above that were fitted before are kept.
 
         Raises   ValueError if the moments are of another memory, horizon or frame size, or hold no variance.
@@ -206,10 +206,10 @@ class ReSUEncoder:
 
     def _fit_upper(self, episodes: list[np.ndarray]) -> None:
         """Fit the layers above the first, one after the other, each on the maps of the one below."""
-        runs = patch_layers.spread_runs([len(e) for e in episodes], self.memory2 + self.horizon2, self.n_windows2)
+        runs = resu_patch_layers.spread_runs([len(e) for e in episodes], self.memory2 + self.horizon2, self.n_windows2)
         self.upper_ = []
         for _ in range(self.n_layers - 1):
-            layer = patch_layers.fit_patch_layer(
+            layer = resu_patch_layers.fit_patch_layer(
                 lambda episode, start, stop: self._maps_between(episodes[episode], start, stop),
                 runs,
                 self.memory2,
@@ -251,7 +251,7 @@ class ReSUEncoder:
         Raises   ValueError if not fitted or the frames are of another size or dtype.
         """
         frames = self._check_frames(frames)
-        device = lag_moments.torch_device(method)
+        device = resu_moments.torch_device(method)
         if method not in ("auto", "dense", "events") and not device:
             raise ValueError(f"method must be 'auto', 'dense', 'events' or 'torch:<device>', not {method!r}")
         if self.n_layers > 1:
@@ -260,23 +260,23 @@ class ReSUEncoder:
             return self._encode_in_torch(frames, device)
         pixels = frames.reshape(len(frames), -1)
         out = np.empty((len(frames), self.n_features), np.float32)
-        if method == "dense" or (method == "auto" and lag_moments.changed_fraction(pixels) > DENSE_FRACTION):
-            resu_kernels.encode_dense(
+        if method == "dense" or (method == "auto" and resu_moments.changed_fraction(pixels) > DENSE_FRACTION):
+            resu_layer1_kernels.encode_dense(
                 pixels, self._taps, self._offsets, frames.shape[2], self._row_edges, self._column_edges, self._gain,
-                lag_moments.BLOCK, out,
+                resu_moments.BLOCK, out,
             )  # fmt: skip
         else:
-            resu_kernels.encode_events(
-                pixels, self._taps, self._offsets, self._cell_of, self._gain, lag_moments.BLOCK, out
+            resu_layer1_kernels.encode_events(
+                pixels, self._taps, self._offsets, self._cell_of, self._gain, resu_moments.BLOCK, out
             )
         return out
 
     def _encode_in_torch(self, frames: np.ndarray, device: str) -> np.ndarray:
         import torch  # it takes seconds to load, and most who encode do without
 
-        import torch_kernels
+        import resu_torch_kernels
 
-        layer = torch_kernels.DenseLayer(*self.integer_form()).to(device)
+        layer = resu_torch_kernels.DenseLayer(*self.integer_form()).to(device)
         return layer.encode(torch.from_numpy(frames).to(device)).cpu().numpy()
 
     def encode_layers(self, frames: np.ndarray, layers: Sequence[int]) -> list[np.ndarray]:
@@ -305,7 +305,7 @@ class ReSUEncoder:
         )
         maps = np.empty((n if with_maps else 0, self.mean_.size, self.n_units2), np.int32)
         lead = n_upper * (self.memory2 - 1)
-        patch_kernels.encode_layers(
+        resu_patch_kernels.encode_layers(
             frames.reshape(n_frames, -1), first, lead, self._taps, self._offsets, self._unit, self._gain,
             self._weights[:n_upper], self._means[:n_upper], self._gains[:n_upper], self.mean_.shape, self._cell_of,
             UPPER_BLOCK, pooled, maps,
@@ -320,11 +320,13 @@ class ReSUEncoder:
         height, width = self.mean_.shape
         if n_upper:
             _, responses = self._run_layers(frames, start - begin, n_upper, (), with_maps=True)
-            value = responses.astype(np.float32) / np.float32(patch_kernels.FRACTION)
+            value = responses.astype(np.float32) / np.float32(resu_patch_kernels.FRACTION)
         else:
             value = np.empty((stop - start, height * width, self.n_units), np.float32)
             pixels = frames.reshape(len(frames), -1)
-            resu_kernels.first_layer_responses(pixels, start - begin, self._taps, self._offsets, self._unit, value)
+            resu_layer1_kernels.first_layer_responses(
+                pixels, start - begin, self._taps, self._offsets, self._unit, value
+            )
         return resu_core.rectify(value).reshape(stop - start, height, width, -1)
 
     def maps(self, frames: np.ndarray) -> np.ndarray:
@@ -357,7 +359,7 @@ class ReSUEncoder:
         return self.step(frames, np.ones(n, bool))
 
     def _new_upper_state(self) -> dict[str, Any]:
-        """What the layers above keep of one environment between steps; arrays as in `patch_kernels`."""
+        """What the layers above keep of one environment between steps; arrays as in `resu_patch_kernels`."""
         (height, width), p, n = self.mean_.shape, self.mean_.size, len(self.upper_)
         return {
             "rings": tuple(
@@ -389,7 +391,7 @@ class ReSUEncoder:
         where = state["everywhere"] if where is None else np.asarray(where, bool)
         if len(frames) != n or restarted.shape != (n,) or where.shape != (n,):
             raise ValueError(f"expected frames and flags of {n} environments, not {len(frames)} and {restarted.shape}")
-        resu_kernels.encode_step(
+        resu_layer1_kernels.encode_step(
             frames.reshape(n, -1), where, restarted, state["last"], state["now"], self._taps, self._offsets,
             self._cell_of, self._gain, state["response"], state["sums"], state["places"], state["jumps"],
             state["counts"], state["stamp"], state["moved"], state["n_moved"], state["out"],
@@ -404,7 +406,7 @@ class ReSUEncoder:
         assert self._online is not None
         lower, upper = self._online, self._upper_states[b]
         out = np.empty(self.n_features, np.float32)
-        patch_kernels.encode_layers_step(
+        resu_patch_kernels.encode_layers_step(
             lower["now"][b], fresh, lower["moved"][b], lower["n_moved"][b], lower["response"][b], self._unit,
             self._weights, self._means, self._cell_of, upper["rings"], upper["responses"], upper["sums"],
             upper["last_changes"], upper["actives"], upper["n_actives"], self._gains[-1], out,
@@ -413,22 +415,22 @@ class ReSUEncoder:
 
     # --- files ---
 
-    def save(self, path: array_files.PathLike) -> None:
+    def save(self, path: resu_files.PathLike) -> None:
         """Write options and fitted arrays to an .npz file (no pickle, atomic); the online state is not kept."""
         self._check_fitted()
         arrays: dict[str, Any] = dict(filters=self.filters_, correlations=self.correlations_, mean=self.mean_)
         for i, layer in enumerate(self.upper_ if self.n_layers > 1 else [], start=2):
             parts = dict(filters=layer.filters, correlations=layer.correlations, spectrum=layer.spectrum)
             arrays |= {f"{name}{i}": array for name, array in (*parts.items(), ("mean", layer.mean))}
-        array_files.write_npz(path, kind=FORMAT, **self.options, **arrays)
+        resu_files.write_npz(path, kind=FORMAT, **self.options, **arrays)
 
     @classmethod
-    def load(cls, path: array_files.PathLike) -> ReSUEncoder:
+    def load(cls, path: resu_files.PathLike) -> ReSUEncoder:
         """Read a file of `save`.
 
         Raises   FileNotFoundError, or ValueError if the file is damaged, of another kind, or inconsistent.
         """
-        data = array_files.read_npz(path, ("kind",))
+        data = resu_files.read_npz(path, ("kind",))
         if str(data.pop("kind")) != FORMAT:
             raise ValueError(f"{path} is not an encoder file of a known version ({FORMAT})")
         try:

@@ -22,12 +22,12 @@ from typing import Any, Self
 
 import numpy as np
 
-import array_files
-import lag_kernels
-import lag_moments
 import resu_conv
 import resu_core
-import resu_kernels
+import resu_files
+import resu_layer1_kernels
+import resu_moment_kernels
+import resu_moments
 
 BLOCK = 65_536  # windows per float64 sum: 255 * P * BLOCK < 2^53, so that every sum is an exact integer
 MISSING = -1  # stands for an action that was never chosen
@@ -70,7 +70,7 @@ class ActionMoments:
         action_memory: int | None = None,
         include_current: bool = False,
     ) -> None:
-        self.pixels = lag_moments.LagMoments(memory, horizon, center=True)
+        self.pixels = resu_moments.LagMoments(memory, horizon, center=True)
         action_memory = memory if action_memory is None else action_memory
         for name, value, least in (("n_actions", n_actions, 1), ("action_memory", action_memory, 0)):
             if not isinstance(value, (int, np.integer)) or value < least:
@@ -143,7 +143,7 @@ class ActionMoments:
             self._close()
         self._seen = min(self._seen + len(x), self._lead)
         sums = np.empty(len(x), np.int64)
-        lag_kernels.frame_sums_u8(x, sums)
+        resu_moment_kernels.frame_sums_u8(x, sums)
         sums = np.concatenate([self._tail_sums, sums])
         actions = np.concatenate([self._tail_actions, actions])
         self._count(sums, actions)
@@ -425,9 +425,9 @@ class ActionReSUEncoder:
         starts = [self.action_memory - delay for delay in self._delays]
         shifts = self._shifts([padded[start : start + n_frames] for start in starts])
         out = np.empty((n_frames, self.n_features), np.float32)
-        resu_kernels.encode_dense_shifted(
+        resu_layer1_kernels.encode_dense_shifted(
             frames.reshape(n_frames, height * width), self._taps, self._bias, shifts, width, self._row_edges,
-            self._column_edges, self._gain, lag_moments.BLOCK, out,
+            self._column_edges, self._gain, resu_moments.BLOCK, out,
         )  # fmt: skip
         return out
 
@@ -489,7 +489,7 @@ class ActionReSUEncoder:
         state["past"] = np.concatenate([taken[None], state["past"]])[: self.action_memory]
         state["past"][:, fresh] = MISSING
         out = np.empty((len(frames), self.n_features), np.float32)
-        resu_kernels.encode_step_shifted(
+        resu_layer1_kernels.encode_step_shifted(
             state["history"], (newest - np.arange(self.memory)) % self.memory, self._taps, self._bias,
             self._shifts([*current, *state["past"]]), frames.shape[2], self._row_edges, self._column_edges,
             self._gain, out,
@@ -498,7 +498,7 @@ class ActionReSUEncoder:
 
     # --- files ---
 
-    def save(self, path: array_files.PathLike) -> None:
+    def save(self, path: resu_files.PathLike) -> None:
         """Write options and fitted arrays to an .npz file (no pickle, atomic); the online state is not kept.
 
         Raises   ValueError if not fitted; OSError if the file cannot be written.
@@ -506,15 +506,15 @@ class ActionReSUEncoder:
         if not hasattr(self, "filters_"):
             raise ValueError("this encoder is not fitted: call fit, or load a saved one")
         names = ("filters", "action_filters", "mean", "correlations", "action_share")
-        array_files.write_npz(path, kind=FORMAT, **self.options, **{name: getattr(self, f"{name}_") for name in names})
+        resu_files.write_npz(path, kind=FORMAT, **self.options, **{name: getattr(self, f"{name}_") for name in names})
 
     @classmethod
-    def load(cls, path: array_files.PathLike) -> ActionReSUEncoder:
+    def load(cls, path: resu_files.PathLike) -> ActionReSUEncoder:
         """Read a file of `save`.
 
         Raises   FileNotFoundError, or ValueError if the file is damaged, of another kind, or inconsistent.
         """
-        data = array_files.read_npz(path, ("kind",))
+        data = resu_files.read_npz(path, ("kind",))
         if str(data["kind"]) != FORMAT:
             raise ValueError(f"{path} is not an action encoder file of a known version ({FORMAT})")
         try:

@@ -1,6 +1,6 @@
 """ReSU numerical core: whitening, canonical directions, rectification, and the estimator on top. No I/O, no globals.
 
-`LagMoments`, the sums behind it, live in lag_moments.py and are available here, too.
+`LagMoments`, the sums behind it, live in resu_moments.py and are available here, too.
 
 T steps, P parallel series, m memory, h horizon, L = m + h lags, N windows, k units; on Atari 1 step = 4 emulated
 frames = 1/15 s. The glossary of the paper (Qin et al. 2025, arXiv 2512.23146):
@@ -21,7 +21,7 @@ from scipy import linalg
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
-from lag_moments import LagMoments, as_series
+from resu_moments import LagMoments, as_series
 
 __all__ = [
     "CanonicalDirections",

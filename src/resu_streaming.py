@@ -14,8 +14,8 @@ from typing import Any, Self
 
 import numpy as np
 
-import lag_moments
 import resu_conv
+import resu_moments
 
 
 class StreamingReSU:
@@ -34,7 +34,7 @@ class StreamingReSU:
         self.alpha = float(alpha)
         self._options = options
         template = resu_conv.ReSUEncoder(**options)  # checks the options
-        self.moments = lag_moments.LagMoments(template.memory, template.horizon, template.center)
+        self.moments = resu_moments.LagMoments(template.memory, template.horizon, template.center)
         self.frame_shape: tuple[int, int] | None = None
         self.n_chunks = 0
 

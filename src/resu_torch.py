@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from resu_conv import ReSUEncoder
-from torch_kernels import DenseLayer
+from resu_torch_kernels import DenseLayer
 
 
 class ReSUModule(DenseLayer):

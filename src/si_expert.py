@@ -13,7 +13,7 @@ in 0.4 % of the steps. Not firing matters: in seven games cut at 4,500 steps (ro
 with six actions) FIRE held all the time brought 3,166 points on average, aimed shots 7,019, and without shooting at the
 saucer 5,521.
 
-What they know of the memory beyond space_invaders_labels was found by planting bullets and watching, by emulated frame:
+What they know of the memory beyond si_labels was found by planting bullets and watching, by emulated frame:
 
 - The ship moves 1 pixel in every second frame, an enemy's bullet falls by 2, ours climbs by 4. Ours starts 4 pixels
   right of the ship's edge; while FIRE is held the next one leaves as soon as the last one is gone.
@@ -35,7 +35,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from space_invaders_labels import ALIEN_STRIDE_X, ALIEN_STRIDE_Y, UFO_TOP, aliens_from_ram, from_ram
+from si_labels import ALIEN_STRIDE_X, ALIEN_STRIDE_Y, UFO_TOP, aliens_from_ram, from_ram
 
 CLASS_NAMES = ("NOOP", "FIRE", "RIGHT", "LEFT")
 

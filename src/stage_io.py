@@ -34,7 +34,7 @@ import numpy as np
 import tyro
 from tqdm import tqdm
 
-import array_files
+import resu_files
 
 ROOT = Path(__file__).resolve().parent.parent
 VERSIONS_OF = ("numpy", "scipy", "numba", "torch", "scikit-learn", "ale-py", "gymnasium", "opencv-python-headless")
@@ -322,7 +322,7 @@ class Run:
         sys.stdout.flush()
         self.results.mkdir(parents=True, exist_ok=True)
         text = "\n".join(self._lines) + "\n"
-        array_files.write_atomically(self.path(".log"), lambda file: file.write(text.encode()))
+        resu_files.write_atomically(self.path(".log"), lambda file: file.write(text.encode()))
 
     def timed(self, name: str, compute: Callable[[], T]) -> T:
         """compute(), its wall-clock time added to `timings[name]`."""
@@ -380,10 +380,10 @@ class Run:
             "at_once": at_once,
             "provenance": provenance(),
         }
-        array_files.write_json(path, document)
+        resu_files.write_json(path, document)
 
     def _read(self, path: Path) -> Any:
-        document = array_files.read_json(path, f"delete {path.name} and run python src/{self._script}")
+        document = resu_files.read_json(path, f"delete {path.name} and run python src/{self._script}")
         self._cells.append(document)
         return document["result"]
 
@@ -426,11 +426,11 @@ class Run:
             "provenance": provenance(),
         }
         if arrays:
-            array_files.write_npz(self.path(".npz"), compress=True, **arrays)
+            resu_files.write_npz(self.path(".npz"), compress=True, **arrays)
         for suffix, drawn in (figure if isinstance(figure, dict) else {"": figure}).items():
             if drawn is not None:
-                array_files.write_atomically(self.path(f"{suffix}.png"), partial(drawn.savefig, format="png", dpi=120))
-        array_files.write_json(self.path(".json"), document)
+                resu_files.write_atomically(self.path(f"{suffix}.png"), partial(drawn.savefig, format="png", dpi=120))
+        resu_files.write_json(self.path(".json"), document)
         self.log("\n" + markdown_table(rows))
         if verdicts:
             self.log("\n" + markdown_table(verdicts))

@@ -17,16 +17,16 @@ from typing import Any, Literal
 
 import numpy as np
 
-import adaptation
 import convnet
 import figures
 import stats_ci
-from adaptation import Protocol
+import transfer_cells
 from cloning import Clone
 from convnet import ConvNet, ConvPolicy
-from demonstrations import TASKS
+from players import TASKS
 from resu_conv import ReSUEncoder
 from stage_io import Run, guard, parse_config, require_positive, start_run
+from transfer_cells import Protocol
 
 HOME, OTHER = "pong", "breakout"
 CLOCKS = (0.99, 1.0)
@@ -54,12 +54,12 @@ SMOKE = {"seeds": 2, "n_frames": 1200, "games": 1, "epochs": 1, "cnn_epochs": 1,
 
 def resu_arms(run: Run, protocol: Protocol, seed: int) -> dict[str, Callable[[], Any]]:
     """label: makes a Pong clone after adaptation to Breakout."""
-    home = adaptation.fit(protocol, run.data, HOME, seed)
+    home = transfer_cells.fit(protocol, run.data, HOME, seed)
     other = protocol.demonstrations(run.data, OTHER, seed)
 
     def after(alpha: float, kept: int = 0) -> ReSUEncoder:
         """The streamed encoder, of which the first `kept` of these stay Pong's: pixel means, gains, weak filters."""
-        moved = adaptation.stream(home, other, protocol.n_frames, alpha, protocol.chunk)
+        moved = transfer_cells.stream(home, other, protocol.n_frames, alpha, protocol.chunk)
         if not kept:
             return moved
         filters = moved.filters_.copy()
@@ -73,11 +73,11 @@ def resu_arms(run: Run, protocol: Protocol, seed: int) -> dict[str, Callable[[],
 
     def old_head(alpha: float, kept: int = 0) -> Clone:
         encoder = after(alpha, kept)
-        clone = adaptation.clone_of(protocol, run.data, home, HOME, seed).result
+        clone = transfer_cells.clone_of(protocol, run.data, home, HOME, seed).result
         return Clone(encoder, clone.head, clone.class_names)
 
     def new_head(alpha: float) -> Clone:
-        return adaptation.clone_of(protocol, run.data, after(alpha), HOME, seed).result
+        return transfer_cells.clone_of(protocol, run.data, after(alpha), HOME, seed).result
 
     arms: dict[str, Callable[[], Any]] = {}
     for alpha in CLOCKS:
@@ -96,7 +96,7 @@ def cnn_arms(run: Run, protocol: Protocol, seed: int) -> dict[str, tuple[str, Ca
     training = {"epochs": c.cnn_epochs, "learning_rate": c.cnn_learning_rate}
 
     def trained(game: str, **more: Any) -> ConvNet:
-        return adaptation.cnn_of(protocol, run.data, game, seed, **training, **more).result
+        return transfer_cells.cnn_of(protocol, run.data, game, seed, **training, **more).result
 
     def tuned() -> ConvNet:
         return trained(OTHER, start=trained(HOME))
@@ -151,15 +151,15 @@ def main(argv: list[str] | None = None) -> None:
         found.setdefault(label, []).append(result)
 
     for seed in range(c.seeds):
-        note("random policy", adaptation.reference(run, protocol, HOME, "random", seed))
-        note("ReSU: before", adaptation.cell(run, protocol, HOME, HOME, "native", seed))
+        note("random policy", transfer_cells.reference(run, protocol, HOME, "random", seed))
+        note("ReSU: before", transfer_cells.cell(run, protocol, HOME, HOME, "native", seed))
         for label, make in resu_arms(run, protocol, seed).items():
             note(label, cell(label, HOME, make, seed, {}))
         for label, (game, make) in cnn_arms(run, protocol, seed).items():
             note(label, cell(label, game, make, seed, training))
-        note("ReSU on Breakout, fitted there", adaptation.cell(run, protocol, OTHER, OTHER, "native", seed))
+        note("ReSU on Breakout, fitted there", transfer_cells.cell(run, protocol, OTHER, OTHER, "native", seed))
         note("ReSU on Breakout, streamed from Pong",
-             adaptation.cell(run, protocol, HOME, OTHER, "streamed", seed, c.n_frames, 0.99))  # fmt: skip
+             transfer_cells.cell(run, protocol, HOME, OTHER, "streamed", seed, c.n_frames, 0.99))  # fmt: skip
 
     rng = np.random.default_rng(0)
     means = {label: stats_ci.mean_over_games([x["scores"] for x in cells]) for label, cells in found.items()}

@@ -15,12 +15,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-import adaptation
 import figures
 import stats_ci
-from adaptation import Arm, Protocol
-from demonstrations import TASKS
+import transfer_cells
+from players import TASKS
 from stage_io import Run, guard, parse_config, require_positive, start_run
+from transfer_cells import Arm, Protocol
 
 Game = Literal["pong", "breakout", "space_invaders", "asteroids", "enduro"]
 TIMESCALE_ORIGINAL = {0: "16.9 +- 3.7", 10_000: "19.8 +- 3.3", 30_000: "14.2 +- 2.1", 60_000: "14.3 +- 2.2"}
@@ -79,13 +79,13 @@ def matrix(run: Run, protocol: Protocol, rng: np.random.Generator) -> tuple[list
     for target in c.games:
         who = {
             name: stats_ci.mean_over_games(
-                [adaptation.reference(run, protocol, target, name, seed)["scores"] for seed in range(c.seeds)]
+                [transfer_cells.reference(run, protocol, target, name, seed)["scores"] for seed in range(c.seeds)]
             )
             for name in ("random", "expert")
         }
         span = (who["expert"] - who["random"]).mean()
         names, shown = ["random policy", "expert"], [who["random"], who["expert"]]
-        native = [adaptation.cell(run, protocol, target, target, "native", seed) for seed in range(c.seeds)]
+        native = [transfer_cells.cell(run, protocol, target, target, "native", seed) for seed in range(c.seeds)]
         home = stats_ci.mean_over_games([cell["scores"] for cell in native])
         for source in c.games:
             if source == target:
@@ -94,7 +94,7 @@ def matrix(run: Run, protocol: Protocol, rng: np.random.Generator) -> tuple[list
                 means = {}
                 for arm, n_stream, alpha in arms:
                     cells = [
-                        adaptation.cell(run, protocol, source, target, arm, seed, n_stream, alpha)
+                        transfer_cells.cell(run, protocol, source, target, arm, seed, n_stream, alpha)
                         for seed in range(c.seeds)
                     ]
                     means[arm] = stats_ci.mean_over_games([cell["scores"] for cell in cells])
@@ -133,7 +133,10 @@ def timescale(run: Run, protocol: Protocol, rng: np.random.Generator) -> tuple[l
     """9a: rows, verdicts and scores (points, seeds) of the Pong encoder on Breakout against the frames streamed."""
     c = run.config
     found = {
-        n: [adaptation.cell(run, protocol, "pong", "breakout", "streamed", seed, n, c.alpha) for seed in range(c.seeds)]
+        n: [
+            transfer_cells.cell(run, protocol, "pong", "breakout", "streamed", seed, n, c.alpha)
+            for seed in range(c.seeds)
+        ]
         for n in c.timescale
     }
     means = {n: stats_ci.mean_over_games([cell["scores"] for cell in cells]) for n, cells in found.items()}

@@ -17,7 +17,7 @@ from asteroids_expert import (
     SweepingExpert,
 )
 from atari_env import AtariEnv
-from rollouts import RandomPolicy
+from atari_play import RandomPolicy
 
 ACTION_NAMES = ("NOOP", "FIRE", "UP", "RIGHT", "LEFT", "DOWN", "RIGHTFIRE", "LEFTFIRE")
 SHIP_X, SHIP_Y = 86.5, 105.0  # at the start of a life  [pixels]

@@ -14,7 +14,7 @@ from gymnasium.wrappers import AtariPreprocessing
 
 from atari_env import GAMES, AtariEnv, AtariVectorEnv, EncodedEnv, EncodedVectorEnv, _reseeded
 from resu_conv import ReSUEncoder
-from sb3_bridge import SB3VecEnv
+from resu_sb3 import SB3VecEnv
 
 NAMES = {"pong": "Pong", "breakout": "Breakout", "space_invaders": "SpaceInvaders", "asteroids": "Asteroids"}
 NAMES["enduro"] = "Enduro"

@@ -10,8 +10,8 @@ import pytest
 import breakout_expert
 import breakout_labels
 from atari_env import AtariEnv
+from atari_play import RandomPolicy
 from breakout_expert import CLASS_NAMES, EXPERTS, FARTHEST, PredictiveExpert, TrackingExpert
-from rollouts import RandomPolicy
 
 ACTION_NAMES = ("NOOP", "FIRE", "RIGHT", "LEFT")
 FRAME = np.zeros((84, 84), np.uint8)

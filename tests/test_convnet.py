@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import convnet
+from atari_play import Buffer
 from convnet import N_FRAMES, ConvNet, ConvPolicy
-from rollouts import Buffer
 
 
 def moving_bars(n_games: int = 12, length: int = 25, seed: int = 0) -> tuple[Buffer, np.ndarray]:

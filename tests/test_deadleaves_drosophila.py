@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import deadleaves_claims
 import figures
-import lobe_claims
 import probe_deadleaves
 from dead_leaves import add_noise, draw_image, draw_radii, paint, photoreceptor_blur, scan, z_score
 from filter_shapes import lobes
@@ -303,23 +303,23 @@ def small_cells(depth: float = -0.43) -> dict:
 
 
 def test_verdicts_follow_the_cells():
-    rows = lobe_claims.judge(small_cells(), NOISE, rng())
+    rows = deadleaves_claims.judge(small_cells(), NOISE, rng())
     assert {row["verdict"] for row in rows} == {"supported", "equivalent"}
-    shallow = {row["claim"]: row["verdict"] for row in lobe_claims.judge(small_cells(-0.1), NOISE, rng())}
+    shallow = {row["claim"]: row["verdict"] for row in deadleaves_claims.judge(small_cells(-0.1), NOISE, rng())}
     assert shallow["filter 2: depth below -0.25 of the peak"] == "refuted"
     assert shallow["filter 2: depth as on natural panoramas (difference), within 0.1"] == "refuted"
     cells = small_cells()
     cells["dead leaves"][0.5], cells["dead leaves"][0.05] = cells["dead leaves"][0.05], cells["dead leaves"][0.5]
-    swapped = {row["claim"]: row["verdict"] for row in lobe_claims.judge(cells, NOISE, rng())}
+    swapped = {row["claim"]: row["verdict"] for row in deadleaves_claims.judge(cells, NOISE, rng())}
     assert swapped["filter 2: later first zero at each rise of the noise (paired change)"] == "refuted"
     cells["dead leaves"][0.05][1]["lobes"][1]["first_zero"] = None
-    missing = [row for row in lobe_claims.judge(cells, NOISE, rng()) if "undefined" in row["claim"]]
+    missing = [row for row in deadleaves_claims.judge(cells, NOISE, rng()) if "undefined" in row["claim"]]
     assert len(missing) == 1 and missing[0]["verdict"] == "undecided"
 
 
 def test_a_value_that_some_seeds_lack_is_counted():
-    assert lobe_claims.text_of(np.array([1.0, np.nan, 1.0]), rng()) == "1.000 [1.000, 1.000] (in 2 of 3)"
-    assert lobe_claims.text_of(np.array([np.nan]), rng()) == "none"
+    assert deadleaves_claims.text_of(np.array([1.0, np.nan, 1.0]), rng()) == "1.000 [1.000, 1.000] (in 2 of 3)"
+    assert deadleaves_claims.text_of(np.array([np.nan]), rng()) == "none"
 
 
 def test_the_figure_shows_every_noise_level_with_units_and_n():

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from atari_env import AtariEnv
+from atari_play import RandomPolicy
 from enduro_expert import CLASS_NAMES, GAINED, LOST, EnduroExpert, scene_from_ram
-from rollouts import RandomPolicy
 
 ACTION_NAMES = ("NOOP", "FIRE", "RIGHT", "LEFT", "DOWN", "DOWNRIGHT", "DOWNLEFT", "RIGHTFIRE", "LEFTFIRE")
 RIGHT, LEFT, STRAIGHT = ({f"{word}{side}" for word in ("", "DOWN")} | {f"{side}FIRE"} for side in ("RIGHT", "LEFT", ""))

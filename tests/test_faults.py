@@ -10,10 +10,10 @@ import time
 import numpy as np
 import pytest
 
-import array_files
+import resu_files
 from heads import DenseHead
-from lag_moments import LagMoments
 from resu_conv import ReSUEncoder
+from resu_moments import LagMoments
 
 ROUNDS = 150  # altered files per kind
 
@@ -79,7 +79,7 @@ def test_nothing_is_ever_unpickled(tmp_path):
         with pytest.raises(ValueError, match=r"evil\.npz"):
             load(path)
     with pytest.raises(ValueError, match="Python objects"):
-        array_files.write_npz(tmp_path / "x.npz", a=np.array([Evil()], object))
+        resu_files.write_npz(tmp_path / "x.npz", a=np.array([Evil()], object))
     assert not trace.exists()
 
 
@@ -88,8 +88,8 @@ def write_for_ever(folder, finished):
     i = 0
     while True:
         i += 1
-        array_files.write_npz(folder / f"{i % 3}.npz", i=i, values=np.full(20_000, i))
-        array_files.write_json(folder / f"{i % 3}.json", {"i": i, "values": [i] * 500})
+        resu_files.write_npz(folder / f"{i % 3}.npz", i=i, values=np.full(20_000, i))
+        resu_files.write_json(folder / f"{i % 3}.json", {"i": i, "values": [i] * 500})
         finished.value = i
 
 
@@ -111,8 +111,8 @@ def test_killed_at_fifty_moments_nothing_finished_is_lost(tmp_path):
         written += last
         for back in range(min(last, 3)):  # what was finished is there, whole, or newer
             i = last - back
-            arrays = array_files.read_npz(tmp_path / f"{i % 3}.npz", ("i", "values"))
-            document = array_files.read_json(tmp_path / f"{i % 3}.json")
+            arrays = resu_files.read_npz(tmp_path / f"{i % 3}.npz", ("i", "values"))
+            document = resu_files.read_json(tmp_path / f"{i % 3}.json")
             assert arrays["i"] in (i, i + 3) and (arrays["values"] == arrays["i"]).all()
             assert document["i"] in (i, i + 3) and document["values"] == [document["i"]] * 500
     assert written >= 50  # every round finished at least one
@@ -123,7 +123,7 @@ def full_disk(path, answer):
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
     try:
-        array_files.write_npz(path, values=np.zeros(100_000))
+        resu_files.write_npz(path, values=np.zeros(100_000))
     except OSError as error:
         answer.put((error.errno, str(error)))
     else:
@@ -133,12 +133,12 @@ def full_disk(path, answer):
 def test_a_full_disk_is_an_error_that_names_the_file_and_leaves_the_old_one(tmp_path):
     context = multiprocessing.get_context("fork")
     path = tmp_path / "results.npz"
-    array_files.write_npz(path, values=np.arange(3))
+    resu_files.write_npz(path, values=np.arange(3))
     answer = context.SimpleQueue()
     writer = context.Process(target=full_disk, args=(path, answer))
     writer.start()
     number, message = answer.get()
     writer.join()
     assert number == errno.EFBIG and str(path) in message
-    assert array_files.read_npz(path)["values"].tolist() == [0, 1, 2]
+    assert resu_files.read_npz(path)["values"].tolist() == [0, 1, 2]
     assert [p.name for p in tmp_path.iterdir()] == ["results.npz"]

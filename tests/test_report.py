@@ -2,7 +2,7 @@
 
 import json
 
-import original_claims
+import report_claims
 import report_results
 from stage_io import ROOT
 
@@ -40,7 +40,7 @@ def test_readme_blocks_are_replaced_and_nothing_else(tmp_path):
 
 def test_the_chief_results_are_read_from_the_verdicts(tmp_path):
     text = "<!-- results: headlines -->\n<!-- end -->"
-    assert report_results.fill_readme(text, tmp_path).count("missing") == len(original_claims.HEADLINES) + 1
+    assert report_results.fill_readme(text, tmp_path).count("missing") == len(report_claims.HEADLINES) + 1
     verdicts = [{"claim": "the clone scores more than +8", "estimate": "11.5 [10.9, 11.9]", "verdict": "supported"}]
     (tmp_path / "bc_pong_winning.json").write_text(json.dumps({"verdicts": verdicts, "rows": [], "timings": {}}))
     (row,) = [line for line in report_results.fill_readme(text, tmp_path).splitlines() if "11.5" in line]
@@ -49,7 +49,7 @@ def test_the_chief_results_are_read_from_the_verdicts(tmp_path):
 
 def test_every_chief_result_names_a_row_that_is_there():
     """Those of results that exist: a renamed row would be shown as missing for ever."""
-    for claim in (*original_claims.HEADLINES, *original_claims.CLAIMS):
+    for claim in (*report_claims.HEADLINES, *report_claims.CLAIMS):
         path = ROOT / "results" / f"{claim.result}.json"
         if path.is_file():
             assert claim.row in [row["claim"] for row in json.loads(path.read_text())["verdicts"]], claim

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import patch_moments
-from lag_moments import BLOCK, LagMoments
-from patch_layers import spread_runs
-from patch_moments import PatchMoments
+import resu_patch_moments
 from resu_conv import UPPER_BLOCK, ReSUEncoder
 from resu_core import canonical_directions
+from resu_moments import BLOCK, LagMoments
+from resu_patch_layers import spread_runs
+from resu_patch_moments import PatchMoments
 from resu_streaming import StreamingReSU
 from screens import screens
 
@@ -187,7 +187,7 @@ def test_long_runs_by_spectra_equal_short_ones_counted_directly(shape, monkeypat
     rng = np.random.default_rng(2)
     maps = (rng.standard_normal((70, *shape)).cumsum(axis=0) + 5).astype(np.float32)
     by_spectra = PatchMoments(3, 2, maps.mean(axis=0)).update(maps).update(maps[:30])
-    monkeypatch.setattr(patch_moments, "DIRECT", 10**6)
+    monkeypatch.setattr(resu_patch_moments, "DIRECT", 10**6)
     directly = PatchMoments(3, 2, maps.mean(axis=0)).update(maps).update(maps[:30])
     for name in ("C_pp", "C_fp", "C_ff", "mean"):
         a, b = getattr(by_spectra, name), getattr(directly, name)

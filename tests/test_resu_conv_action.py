@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import resu_conv_action
-from lag_moments import BLOCK
 from resu_conv import ReSUEncoder
 from resu_conv_action import ActionMoments, ActionReSUEncoder
+from resu_moments import BLOCK
 from screens import screens
 
 FAST = settings(max_examples=25, deadline=None, derandomize=True)

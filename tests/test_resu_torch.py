@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from lag_moments import LagMoments
 from resu_conv import ReSUEncoder
+from resu_moments import LagMoments
 from resu_torch import ReSUModule
-from torch_kernels import lag_products
+from resu_torch_kernels import lag_products
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ import pytest
 
 import si_expert
 from atari_env import AtariEnv
-from rollouts import RandomPolicy
+from atari_play import RandomPolicy
 from si_expert import CLASS_NAMES, EXPERTS, DodgingExpert, SimpleExpert, scene_from_ram
-from space_invaders_labels import from_ram
+from si_labels import from_ram
 
 ACTION_NAMES = ("NOOP", "FIRE", "RIGHT", "LEFT", "RIGHTFIRE", "LEFTFIRE")
 FRAME = np.zeros((84, 84), np.uint8)

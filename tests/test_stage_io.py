@@ -15,7 +15,7 @@ import joblib
 import numpy as np
 import pytest
 
-import array_files
+import resu_files
 import stage_io
 from stage_io import guard, markdown_table, parse_config, plain, start_run
 
@@ -160,7 +160,7 @@ def test_finish_writes_table_verdicts_arrays_and_versions(root, capsys):
     run.finish([{"policy": "clone", "score": 1.23456}], [{"claim": "c", "verdict": "supported"}], values=np.arange(3))
     document = json.loads((root / "results" / "bc_test.json").read_text())
     assert document["rows"] == [{"policy": "clone", "score": 1.23456}] and document["config"]["n_frames"] == 60_000
-    assert array_files.read_npz(root / "results" / "bc_test.npz")["values"].tolist() == [0, 1, 2]
+    assert resu_files.read_npz(root / "results" / "bc_test.npz")["values"].tolist() == [0, 1, 2]
     shown = capsys.readouterr().out
     assert "| clone  | 1.23  |" in shown and "supported" in shown
     assert "supported" in (root / "results" / "bc_test.log").read_text()
@@ -183,7 +183,7 @@ def test_guard_turns_bad_input_into_one_sentence(capsys):
 
 def test_no_file_is_left_or_overwritten_when_writing_fails(tmp_path, monkeypatch):
     path = tmp_path / "result.npz"
-    array_files.write_npz(path, a=np.arange(3))
+    resu_files.write_npz(path, a=np.arange(3))
     before = path.read_bytes()
 
     def full(descriptor):
@@ -191,15 +191,15 @@ def test_no_file_is_left_or_overwritten_when_writing_fails(tmp_path, monkeypatch
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match=r"cannot write .*result\.npz: No space left on device"):
-        array_files.write_npz(path, a=np.arange(9))
+        resu_files.write_npz(path, a=np.arange(9))
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["result.npz"]
     with pytest.raises(ValueError, match="Python objects"):
-        array_files.write_npz(path, a=np.array([object()]))
+        resu_files.write_npz(path, a=np.array([object()]))
 
 
 def test_equal_arrays_give_equal_bytes(tmp_path):
     for name in ("a.npz", "b.npz"):
-        array_files.write_npz(tmp_path / name, compress=True, x=np.arange(100), y="text")
+        resu_files.write_npz(tmp_path / name, compress=True, x=np.arange(100), y="text")
         time.sleep(0.01)
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 
@@ -207,7 +207,7 @@ def test_equal_arrays_give_equal_bytes(tmp_path):
 def test_a_pickle_is_never_loaded(tmp_path):
     np.savez(tmp_path / "evil.npz", a=np.array([{"x": 1}], dtype=object))
     with pytest.raises(ValueError, match=r"evil\.npz is damaged"):
-        array_files.read_npz(tmp_path / "evil.npz")
+        resu_files.read_npz(tmp_path / "evil.npz")
 
 
 KILLED_STAGE = """

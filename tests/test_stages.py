@@ -33,7 +33,8 @@ def test_every_stage_is_listed_here():
         "fit_",
         "asteroids_enduro_",
     )
-    assert {path.stem for path in SRC.glob("*.py") if path.stem.startswith(prefixes)} == {*PROBING, *PLAYING}
+    stages = {path.stem for path in SRC.glob("*.py") if path.stem.startswith(prefixes)} - {"transfer_cells"}
+    assert stages == {*PROBING, *PLAYING}
 
 
 @pytest.mark.parametrize("stage", PROBING)

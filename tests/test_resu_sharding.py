@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from dask import distributed
 
-import array_files
+import atari_play
 import fit_encoder
-import rollouts
-import sharding
+import resu_files
+import resu_sharding
 import stage_io
-from lag_moments import LagMoments
 from resu_conv import ReSUEncoder
-from sharding import FrameFile, Shard
+from resu_moments import LagMoments
+from resu_sharding import FrameFile, Shard
 
 OPTIONS = {"memory": 4, "horizon": 3, "n_units": 2, "grid": (3, 4)}
 SRC = Path(__file__).resolve().parent.parent / "src"
@@ -30,9 +30,9 @@ def recorded(folder, seed, lengths, shape=(10, 12)):
     rng = np.random.default_rng(seed)
     frames = rng.integers(0, 4, (sum(lengths), *shape), np.uint8).cumsum(axis=0, dtype=np.uint8)
     path = folder / f"game{seed}.npy"
-    array_files.write_npy(path, frames)
+    resu_files.write_npy(path, frames)
     starts = np.cumsum([0, *lengths[:-1]])
-    array_files.write_npz(path.with_suffix(".npz"), starts=starts)
+    resu_files.write_npz(path.with_suffix(".npz"), starts=starts)
     return path, np.split(frames, starts[1:])
 
 
@@ -45,9 +45,9 @@ def buffers(tmp_path):
 @pytest.mark.parametrize("shard", [1, 5, 38, 39, 40, 41, 1000])
 def test_any_shards_give_the_fit_on_all_episodes(buffers, shard, monkeypatch):
     paths, episodes = buffers
-    monkeypatch.setattr(sharding, "BLOCK", 16)
+    monkeypatch.setattr(resu_sharding, "BLOCK", 16)
     wanted = ReSUEncoder(**OPTIONS).fit(episodes)
-    found = sharding.fit(paths, shard=shard, **OPTIONS)
+    found = resu_sharding.fit(paths, shard=shard, **OPTIONS)
     assert found.moments_ == wanted.moments_ and found.moments_.exact
     assert np.array_equal(found.filters_, wanted.filters_) and np.array_equal(found.mean_, wanted.mean_)
 
@@ -55,26 +55,29 @@ def test_any_shards_give_the_fit_on_all_episodes(buffers, shard, monkeypatch):
 def test_two_processes_and_another_order_change_nothing(buffers):
     paths, episodes = buffers
     wanted = ReSUEncoder(**OPTIONS).fit(episodes)
-    for found in (sharding.fit(paths, shard=30, n_jobs=2, **OPTIONS), sharding.fit(paths[::-1], shard=30, **OPTIONS)):
+    for found in (
+        resu_sharding.fit(paths, shard=30, n_jobs=2, **OPTIONS),
+        resu_sharding.fit(paths[::-1], shard=30, **OPTIONS),
+    ):
         assert found.moments_ == wanted.moments_ and np.array_equal(found.filters_, wanted.filters_)
 
 
 def test_features_of_a_file_are_those_of_its_episodes(buffers, tmp_path, monkeypatch):
     paths, episodes = buffers
-    monkeypatch.setattr(sharding, "BLOCK", 16)
+    monkeypatch.setattr(resu_sharding, "BLOCK", 16)
     encoder = ReSUEncoder(**OPTIONS).fit(episodes)
-    sharding.encode_file(encoder, paths[0], tmp_path / "features.npy")
-    found = array_files.open_npy(tmp_path / "features.npy")
+    resu_sharding.encode_file(encoder, paths[0], tmp_path / "features.npy")
+    found = resu_files.open_npy(tmp_path / "features.npy")
     assert found.dtype == np.float32
     assert np.array_equal(found, np.concatenate([encoder.encode(episode) for episode in episodes[:-1]]))
 
 
 def test_a_long_update_in_chunks_is_the_same(monkeypatch):
-    import lag_moments
+    import resu_moments
 
     x = np.random.default_rng(0).integers(0, 256, (500, 20), np.uint8)
     wanted = LagMoments(4, 3).update(x)
-    monkeypatch.setattr(lag_moments, "CHUNK", 64)
+    monkeypatch.setattr(resu_moments, "CHUNK", 64)
     assert LagMoments(4, 3).update(x) == wanted
     assert LagMoments(4, 3).update(x[:100]).update(x[100:]) == wanted
     apart = LagMoments(4, 3).update(x[:250], new_episode=True).update(x[250:], new_episode=True)
@@ -97,17 +100,19 @@ def test_what_is_wrong_with_a_file_is_said(tmp_path, buffers):
         FrameFile(broken)
     other, _ = recorded(tmp_path, 2, [30], (8, 8))
     with pytest.raises(ValueError, match=r"game2\.npy has frames"):
-        sharding.fit([*paths, other], **OPTIONS)
+        resu_sharding.fit([*paths, other], **OPTIONS)
     short, _ = recorded(tmp_path, 3, [4, 5])
     with pytest.raises(ValueError, match=r"no episode has memory \+ horizon = 7 frames"):
-        sharding.fit([short], **OPTIONS)
+        resu_sharding.fit([short], **OPTIONS)
     with pytest.raises(ValueError, match="no files"):
-        sharding.fit([], **OPTIONS)
+        resu_sharding.fit([], **OPTIONS)
     with pytest.raises(ValueError, match="only the first layer"):
-        sharding.fit(paths, n_layers=2, **OPTIONS)
+        resu_sharding.fit(paths, n_layers=2, **OPTIONS)
     with pytest.raises(ValueError, match="only the first layer"):
         next(
-            sharding.encode_blocks(ReSUEncoder(n_layers=2, n_units2=2, **OPTIONS).fit(episodes[0]), FrameFile(paths[0]))
+            resu_sharding.encode_blocks(
+                ReSUEncoder(n_layers=2, n_units2=2, **OPTIONS).fit(episodes[0]), FrameFile(paths[0])
+            )
         )
 
 
@@ -161,22 +166,22 @@ def test_a_dask_cluster_that_loses_a_worker_gives_the_same_bits(tmp_path, monkey
         thread = threading.Thread(target=kill)
         thread.start()
         with stage_io.workers(cluster.scheduler_address):
-            found = sharding.fit([path], shard=500, **OPTIONS)
+            found = resu_sharding.fit([path], shard=500, **OPTIONS)
         thread.join()
     assert killed.is_set()
     assert found.moments_ == wanted.moments_ and np.array_equal(found.filters_, wanted.filters_)
 
 
 def test_games_played_by_a_cluster_are_the_games(monkeypatch):
-    here = rollouts.play(rollouts.RandomPolicy(), 5, 3, "breakout", max_steps=80)
+    here = atari_play.play(atari_play.RandomPolicy(), 5, 3, "breakout", max_steps=80)
     monkeypatch.setenv("PYTHONPATH", str(SRC))
     cluster = distributed.LocalCluster(n_workers=1, threads_per_worker=2, processes=True, dashboard_address=None)
     with cluster, stage_io.workers(cluster.scheduler_address):
-        there = rollouts.play(rollouts.RandomPolicy(), 5, 3, "breakout", max_steps=80)
-        buffer = rollouts.collect(rollouts.RandomPolicy(), 150, 4, "breakout", max_steps=80)
+        there = atari_play.play(atari_play.RandomPolicy(), 5, 3, "breakout", max_steps=80)
+        buffer = atari_play.collect(atari_play.RandomPolicy(), 150, 4, "breakout", max_steps=80)
     assert there == here
     assert np.array_equal(
-        buffer.frames, rollouts.collect(rollouts.RandomPolicy(), 150, 4, "breakout", max_steps=80).frames
+        buffer.frames, atari_play.collect(atari_play.RandomPolicy(), 150, 4, "breakout", max_steps=80).frames
     )
 
 
@@ -197,6 +202,6 @@ def test_no_scheduler_is_said():
 
 def test_shards_cover_every_frame_once(buffers):
     paths, _ = buffers
-    found = sharding.shards(paths, 50)
+    found = resu_sharding.shards(paths, 50)
     assert [(s.start, s.stop) for s in found] == [(0, 50), (50, 100), (100, 140), (0, 50), (50, 61)]
     assert all(isinstance(s, Shard) and os.path.isabs(s.path) for s in found)

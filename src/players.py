@@ -14,7 +14,7 @@ import breakout_expert
 import enduro_expert
 import pong_expert
 import si_expert
-from rollouts import Buffer, Policy, environment, load_or_collect
+from atari_play import Buffer, Policy, environment, load_or_collect
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-import si_probes
-import space_invaders_labels
+import si_labels
+import si_probe_cells
+from atari_play import Buffer, RandomPolicy, game_rngs, record_game
 from resu_conv import ReSUEncoder
-from rollouts import Buffer, RandomPolicy, game_rngs, record_game
 
-NAMES = list(si_probes.TARGETS)
+NAMES = list(si_probe_cells.TARGETS)
 
 
 def buffer_of(frames, ram, starts=(0,)):
@@ -44,21 +44,21 @@ def test_counts_on_hand_made_frames():
         frames[:, row, :count] = 1
     # all six rows; the lowest two gone (drawn still); the same a step on; then the formation 10 lower, now or before
     ram = np.stack([memory(0, 0b111111), memory(0, 0b001111), memory(0, 0b001111), memory(5, 0b001111)])
-    truth, usable = si_probes.targets(buffer_of(frames, ram))
+    truth, usable = si_probe_cells.targets(buffer_of(frames, ram))
     alive, free = (truth[:, NAMES.index(name)] for name in ("alive pixels", "bullet pixels"))
     assert alive.tolist() == [5, 5, 3, 3]  # rows 12 to 52, 12 to 52, 12 to 37, 12 to 41
     assert free.tolist() == [1 + 4 + 1, 1 + 4 + 1, 1 + 2 + 4 + 1, 1 + 2 + 4 + 1]
-    cut, _ = si_probes.targets(buffer_of(frames, ram, (0, 1)))  # a game that begins at step 1 has no step before
+    cut, _ = si_probe_cells.targets(buffer_of(frames, ram, (0, 1)))  # a game that begins at step 1 has no step before
     assert cut[1, NAMES.index("alive pixels")] == 3
-    empty, _ = si_probes.targets(buffer_of(frames[:1], memory(0, 0)[None]))
+    empty, _ = si_probe_cells.targets(buffer_of(frames[:1], memory(0, 0)[None]))
     assert empty[0, NAMES.index("alive pixels")] == 0 and empty[0, NAMES.index("alive")] == 0
     assert usable[:, :-1].all() and not usable[:, -1].any()
 
 
 def test_counts_equal_a_slow_reference(played):
-    truth, _ = si_probes.targets(played)
-    objects = space_invaders_labels.from_ram(played.ram)
-    aliens = space_invaders_labels.aliens_from_ram(played.ram)
+    truth, _ = si_probe_cells.targets(played)
+    objects = si_labels.from_ram(played.ram)
+    aliens = si_labels.aliens_from_ram(played.ram)
     begins = played.begins()
     for t in range(0, len(played), 37):
         covered = []
@@ -78,12 +78,12 @@ def test_counts_equal_a_slow_reference(played):
 
 
 def test_free_rows_are_lit_by_bullets_alone(played):
-    truth, _ = si_probes.targets(played)
+    truth, _ = si_probe_cells.targets(played)
     flying, lit = (truth[:, NAMES.index(name)] for name in ("bullets in flight", "bullet pixels"))
     none = flying == 0
     assert none.sum() > 100 and (lit[none] == 0).mean() > 0.98
-    free = si_probes.free_rows(si_probes.formation_rows(played))
-    objects = space_invaders_labels.from_ram(played.ram)
+    free = si_probe_cells.free_rows(si_probe_cells.formation_rows(played))
+    objects = si_labels.from_ram(played.ram)
     surely = np.zeros(len(played), bool)  # a bullet whose rows are free from two above to four below
     for y in (objects.bullet_y, *objects.enemy_bullet_y.T):
         row = np.where((y >= 20) & (y < 185), y / 2.5, 0).astype(int)
@@ -92,18 +92,18 @@ def test_free_rows_are_lit_by_bullets_alone(played):
 
 
 def test_targets_exist_where_the_mask_says(played):
-    truth, usable = si_probes.targets(played)
-    assert truth.shape == usable.shape == (len(played), len(si_probes.TARGETS))
+    truth, usable = si_probe_cells.targets(played)
+    assert truth.shape == usable.shape == (len(played), len(si_probe_cells.TARGETS))
     assert (np.isfinite(truth) == usable).all() and usable[:, :-1].all()
-    y = space_invaders_labels.from_ram(played.ram).bullet_y
+    y = si_labels.from_ram(played.ram).bullet_y
     bullet = usable[:, NAMES.index("our bullet y")]
     assert 0.3 < bullet.mean() < 0.9 and (bullet == ((y >= 20) & (y < 185))).all()
     assert np.isfinite(y[~bullet]).any()  # beyond the screen the memory's counter runs on
 
 
 def test_every_target_has_its_own_samples(played):
-    _, usable = si_probes.targets(played)
-    pieces = si_probes.parts(played.episodes(), usable, 0, 1)
+    _, usable = si_probe_cells.targets(played)
+    pieces = si_probe_cells.parts(played.episodes(), usable, 0, 1)
     assert sorted(np.concatenate([columns for columns, _ in pieces]).tolist()) == list(range(len(NAMES)))
     assert len(pieces) == 2
     for columns, split in pieces:
@@ -117,24 +117,26 @@ def test_every_target_has_its_own_samples(played):
 def test_layers_lie_side_by_side():
     frames = [np.random.default_rng(i).integers(0, 255, (n, 12, 10), dtype=np.uint8) for i, n in enumerate((40, 30))]
     encoder = ReSUEncoder(grid=(2, 2), n_layers=3).fit(frames)
-    stack = si_probes.encode_stack(encoder, frames)
+    stack = si_probe_cells.encode_stack(encoder, frames)
     for code, layers in (("L1", (1,)), ("L3", (3,)), ("L1+L2", (1, 2)), ("L1+L2+L3", (1, 2, 3))):
         expected = np.concatenate(encoder.encode_layers(frames[1], layers), axis=1)
-        np.testing.assert_array_equal(stack[40:, si_probes.columns_of(encoder, code)], expected)
+        np.testing.assert_array_equal(stack[40:, si_probe_cells.columns_of(encoder, code)], expected)
 
 
 def test_controls_are_as_wide_as_the_stacks():
-    widths = [2 * 4 * np.prod(si_probes.wide_grid((16, 8), code)) for code in si_probes.WIDE]
+    widths = [2 * 4 * np.prod(si_probe_cells.wide_grid((16, 8), code)) for code in si_probe_cells.WIDE]
     assert widths == [1024 + 2048, 1024 + 2 * 2048]
 
 
 def test_truth_of_another_moment_is_probed_worse(played):
     """Negative control: what lies 2 s ahead cannot be read off as well."""
-    truth, usable = si_probes.targets(played)
+    truth, usable = si_probe_cells.targets(played)
     later = played.shifted(truth, 30)
-    features = si_probes.encode_stack(ReSUEncoder(grid=(8, 4)).fit(played.episode_frames()), played.episode_frames())
+    features = si_probe_cells.encode_stack(
+        ReSUEncoder(grid=(8, 4)).fit(played.episode_frames()), played.episode_frames()
+    )
     both = usable & np.isfinite(later)
-    pieces = si_probes.parts(played.episodes(), both, 0, 1)
-    now, ahead = (si_probes.probe_parts(features, values, pieces)[:, 0] for values in (truth, later))
+    pieces = si_probe_cells.parts(played.episodes(), both, 0, 1)
+    now, ahead = (si_probe_cells.probe_parts(features, values, pieces)[:, 0] for values in (truth, later))
     for name in ("bullet pixels", "bullets in flight", "our bullet y"):
         assert now[NAMES.index(name)] > ahead[NAMES.index(name)] + 0.2, (name, now, ahead)

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from patch_layers import PatchLayer
 from resu_conv import ReSUEncoder, as_episode
 from resu_core import fix_signs
+from resu_patch_layers import PatchLayer
 
 MEASURED = 256  # frames on which random patch filters are scaled
 

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-import controls
 import probes
-import space_invaders_labels
+import resu_controls
+import si_labels
+from atari_play import Buffer, random_play
 from resu_conv import ReSUEncoder
-from rollouts import Buffer, random_play
 from stage_io import Run
 
 # Target: the original's R2 for the codes of ORIGINAL; None where it has none
@@ -69,9 +69,9 @@ def formation_rows(buffer: Buffer) -> np.ndarray:
     A step ago as well, because the older of the two screens in an observation may show the formation before it
     descended, and because an alien that was just hit is still drawn.
     """
-    aliens = np.asarray(space_invaders_labels.aliens_from_ram(buffer.ram).any(axis=2))
-    upper = space_invaders_labels.from_ram(buffer.ram).formation_y
-    stride, last = space_invaders_labels.ALIEN_STRIDE_Y, aliens.shape[1] - 1
+    aliens = np.asarray(si_labels.aliens_from_ram(buffer.ram).any(axis=2))
+    upper = si_labels.from_ram(buffer.ram).formation_y
+    stride, last = si_labels.ALIEN_STRIDE_Y, aliens.shape[1] - 1
     some = aliens.any(axis=1)
     top = np.where(some, upper + stride * aliens.argmax(axis=1), np.inf)
     bottom = np.where(some, upper + stride * (last - aliens[:, ::-1].argmax(axis=1)) + ALIEN_HEIGHT, -np.inf)
@@ -91,7 +91,7 @@ def free_rows(formation: np.ndarray) -> np.ndarray:
 
 def targets(buffer: Buffer) -> tuple[np.ndarray, np.ndarray]:
     """(T, Q) float64 in the order of TARGETS, and (T, Q) bool: where each exists; NaN elsewhere."""
-    objects = space_invaders_labels.from_ram(buffer.ram)
+    objects = si_labels.from_ram(buffer.ram)
     lit = np.stack([np.count_nonzero(frame, axis=1) for frame in buffer.frames])
     formation = formation_rows(buffer)
     flies = [
@@ -214,7 +214,7 @@ def _features(run: Run, group: str, episodes: list[np.ndarray], seed: int, resul
         return
     encoder = ReSUEncoder(grid=run.config.grid, n_layers=3, n_windows2=run.config.n_windows).fit(episodes)
     result["spectra"] = [encoder.correlations_, *(layer.spectrum for layer in encoder.upper_)]
-    for suffix, fitted in ((" random filters", controls.random_upper(encoder, episodes, seed)), ("", encoder)):
+    for suffix, fitted in ((" random filters", resu_controls.random_upper(encoder, episodes, seed)), ("", encoder)):
         stack = encode_stack(fitted, episodes)
         for code in GROUPS[group]:
             if code.endswith("random filters") == bool(suffix):

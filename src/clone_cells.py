@@ -9,10 +9,10 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+import atari_play
 import cloning
-import controls
 import figures
-import rollouts
+import resu_controls
 import stats_ci
 from resu_conv import ReSUEncoder
 from stage_io import Run
@@ -49,9 +49,9 @@ class Imitation:
 
     game: str
     env: Mapping[str, Any]
-    expert: Callable[[], rollouts.Policy]
+    expert: Callable[[], atari_play.Policy]
     class_names: tuple[str, ...]
-    demonstrations: Callable[[int], rollouts.Buffer]
+    demonstrations: Callable[[int], atari_play.Buffer]
     games: int
     epochs: int
     grid: tuple[int, int]
@@ -61,14 +61,16 @@ class Imitation:
     save_as: str
 
 
-def make_code(row: str, demonstrations: rollouts.Buffer, seed: int, grid: tuple[int, int], memory: int) -> cloning.Code:
+def make_code(
+    row: str, demonstrations: atari_play.Buffer, seed: int, grid: tuple[int, int], memory: int
+) -> cloning.Code:
     """The features of a row, fitted on the demonstrations' frames where they need fitting."""
     if row.startswith("raw"):
-        return controls.RawPixels(2)
+        return resu_controls.RawPixels(2)
     encoder = ReSUEncoder(memory=memory, grid=grid).fit(demonstrations.episode_frames())
     if row.startswith("filters"):
-        return controls.random_filters(encoder, seed)
-    return controls.temporal_pca(encoder) if row.startswith("pca") else encoder
+        return resu_controls.random_filters(encoder, seed)
+    return resu_controls.temporal_pca(encoder) if row.startswith("pca") else encoder
 
 
 def measure(run: Run, task: Imitation, row: Row, seed: int, save: bool) -> dict[str, Any]:
@@ -79,7 +81,7 @@ def measure(run: Run, task: Imitation, row: Row, seed: int, save: bool) -> dict[
     """
     result: dict[str, Any] = {}
     if row == "random":
-        policy: rollouts.Policy = rollouts.RandomPolicy()
+        policy: atari_play.Policy = atari_play.RandomPolicy()
     elif row == "expert":
         policy = task.expert()
     else:
@@ -102,7 +104,9 @@ def measure(run: Run, task: Imitation, row: Row, seed: int, save: bool) -> dict[
         result = {"accuracies": accuracies, "fit_seconds": time.perf_counter() - started}
         if save and row == "resu mlp":
             policy.save(run.results / "clones" / task.save_as)
-    games = rollouts.play(policy, task.games, (seed, rollouts.EVALUATION), task.game, f"{row}, seed {seed}", **task.env)
+    games = atari_play.play(
+        policy, task.games, (seed, atari_play.EVALUATION), task.game, f"{row}, seed {seed}", **task.env
+    )
     result |= {"scores": [g.score for g in games], "lengths": [g.length for g in games]}
     run.log(f"{LABELS[row]}, seed {seed}: {np.mean(result['scores']):.2f} {result.get('accuracies', '')}")
     return result

@@ -2,13 +2,13 @@
 
 T frames, P pixels, m taps, K filters, C pooling cells.
 
-As in `lag_kernels` there is a *dense* loop and an *event-driven* one with the same bits.
+As in `resu_moment_kernels` there is a *dense* loop and an *event-driven* one with the same bits.
 """
 
 import numpy as np
 from numba import njit, prange
 
-from lag_kernels import changes
+from resu_moment_kernels import changes
 
 # r_k(t, p) = sum_j taps[j, k] * frame[t - j, p] - offsets[p, k]     int32; the caller bounds sum_j |taps| * 255 by 2^30
 # sums[c, k] = sum over pixels p of cell c of max(r_k, 0)            int64; sums[c, K + k] holds max(-r_k, 0)

@@ -12,7 +12,7 @@ into blocks, offline or online, gives the same bits.
 import numpy as np
 from numba import njit, prange
 
-from resu_kernels import advance_events, begin_events, write_all
+from resu_layer1_kernels import advance_events, begin_events, write_all
 
 FRACTION = 65_536  # a response is stored in steps of 1 / FRACTION of the unit's standard deviation
 GROUP = 8  # pixels that are evaluated side by side
@@ -159,7 +159,7 @@ def encode_layers(
     """All layers over the frames from `first` on of one episode.
 
     frames    (T, P) uint8        shape  (H, W)        lead  steps that a block looks back before its first frame
-    taps, offsets, unit, gain     of layer 1, as in `resu_kernels`
+    taps, offsets, unit, gain     of layer 1, as in `resu_layer1_kernels`
     weights   tuple of (S, 3, 3M, K) float32, means tuple of (P, M) float32, gains tuple of (C, 2K) float64: the layers
               above, lowest first
     pooled    tuple of (T - first, 2K C) float32, one per layer from layer 1 on, filled; or of no column: left alone

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-import controls
-import evaluation
+import clone_cells
 import figures
-import imitation
+import player_cells
+import resu_controls
 import stats_ci
 from atari_env import AtariEnv
-from demonstrations import TASKS
+from atari_play import Buffer
+from players import TASKS
 from resu_conv import ReSUEncoder
-from rollouts import Buffer
 
 
 def cells(mean, seeds=6, games=8, accuracy=None):
@@ -25,8 +25,8 @@ def cells(mean, seeds=6, games=8, accuracy=None):
 
 def verdicts(**means):
     planted = {row.replace("_", " "): cells(mean, accuracy=0.5) for row, mean in means.items()}
-    table, found, _, arrays = imitation.tabulate(planted, 2.0, "planted")
-    assert [row["policy"] for row in table] == [imitation.LABELS[row] for row in planted]
+    table, found, _, arrays = clone_cells.tabulate(planted, 2.0, "planted")
+    assert [row["policy"] for row in table] == [clone_cells.LABELS[row] for row in planted]
     assert arrays["resu_mlp"].shape == (6, 8) and table[-1]["validation accuracy"] == "0.500"
     return {row["claim"]: row["verdict"] for row in found}
 
@@ -43,10 +43,10 @@ def test_verdicts_follow_the_planted_differences():
 
 
 def test_a_target_is_met_missed_or_open():
-    assert imitation.judge_target(cells(50), 40)["verdict"] == "supported"
-    assert imitation.judge_target(cells(30), 40)["verdict"] == "refuted"
+    assert clone_cells.judge_target(cells(50), 40)["verdict"] == "supported"
+    assert clone_cells.judge_target(cells(30), 40)["verdict"] == "refuted"
     half = [{"scores": [mean]} for mean in (30, 50, 35, 46)]
-    assert imitation.judge_target(half, 40)["verdict"] == "undecided"
+    assert clone_cells.judge_target(half, 40)["verdict"] == "undecided"
 
 
 def test_codes_are_what_their_row_says():
@@ -56,28 +56,28 @@ def test_codes_are_what_their_row_says():
     buffer = Buffer(frames, np.zeros((60, 128), np.uint8), zeros, zeros, zeros.astype(np.float32), np.array([0]))
 
     def code(row):
-        return imitation.make_code(row, buffer, 5, (4, 2), 8)
+        return clone_cells.make_code(row, buffer, 5, (4, 2), 8)
 
     plain = ReSUEncoder(grid=(4, 2)).fit(buffer.episode_frames())
-    assert isinstance(code("raw mlp"), controls.RawPixels)
+    assert isinstance(code("raw mlp"), resu_controls.RawPixels)
     assert np.array_equal(code("resu linear").filters_, plain.filters_)
-    assert np.array_equal(code("filters mlp").filters_, controls.random_filters(plain, 5).filters_)
-    assert np.array_equal(code("pca mlp").filters_, controls.temporal_pca(plain).filters_)
+    assert np.array_equal(code("filters mlp").filters_, resu_controls.random_filters(plain, 5).filters_)
+    assert np.array_equal(code("pca mlp").filters_, resu_controls.temporal_pca(plain).filters_)
 
 
 def test_entries_name_every_expert_and_source():
-    labels = [entry.label for entry in evaluation.entries("breakout", 0.25, 3, 1, max_steps=50)]
+    labels = [entry.label for entry in player_cells.entries("breakout", 0.25, 3, 1, max_steps=50)]
     assert labels[0] == "Breakout: random play"
     assert labels[1:] == [
         f"Breakout: {expert}, from {source}" for expert in TASKS["breakout"].experts for source in ("ram", "pixels")
     ]
-    assert len(evaluation.entries("asteroids", 0.25, 3, 1)) == 3  # these see the memory alone
+    assert len(player_cells.entries("asteroids", 0.25, 3, 1)) == 3  # these see the memory alone
 
 
 @pytest.mark.parametrize("which", [1, 2])
 def test_a_cell_holds_scores_lengths_and_action_shares(which):
-    entry = evaluation.entries("breakout", 0.25, 2, 1, max_steps=60)[which]
-    cell = evaluation.measure(entry, 60_000)
+    entry = player_cells.entries("breakout", 0.25, 2, 1, max_steps=60)[which]
+    cell = player_cells.measure(entry, 60_000)
     assert len(cell["scores"]) == entry.games and cell["lengths"] == [60] * entry.games
     names = AtariEnv("breakout").action_names
     assert cell["actions"].sum() == pytest.approx(1) and cell["actions"][names.index("FIRE")] == 0

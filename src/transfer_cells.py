@@ -11,16 +11,16 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
-import array_files
+import atari_play
 import cloning
-import controls
 import convnet
-import evaluation
-import rollouts
+import player_cells
+import resu_controls
+import resu_files
 from cloning import Clone
 from convnet import ConvNet
-from demonstrations import TASKS, demonstrations
 from filter_shapes import cosine
+from players import TASKS, demonstrations
 from resu_conv import ReSUEncoder
 from resu_streaming import StreamingReSU
 from stage_io import Run
@@ -79,20 +79,20 @@ class Protocol:
         """The actions of that expert."""
         return TASKS[game].classes(self.expert(game))
 
-    def demonstrations(self, folder: Path, game: str, seed: int) -> rollouts.Buffer:
+    def demonstrations(self, folder: Path, game: str, seed: int) -> atari_play.Buffer:
         """This seed's recorded games of the expert; the last few asked for stay in memory."""
         return _in_memory(folder, game, self.expert(game), self.n_frames, seed, self.sticky, **self.limit)
 
-    def play(self, policy: rollouts.Policy, game: str, seed: int, description: str) -> dict[str, Any]:
+    def play(self, policy: atari_play.Policy, game: str, seed: int, description: str) -> dict[str, Any]:
         """This seed's evaluation games: scores and lengths."""
-        played = rollouts.play(policy, self.games, (seed, rollouts.EVALUATION), game, description, **self.env(game))
+        played = atari_play.play(policy, self.games, (seed, atari_play.EVALUATION), game, description, **self.env(game))
         return {"scores": [g.score for g in played], "lengths": [g.length for g in played]}
 
 
 @lru_cache(maxsize=4)
 def _in_memory(
     folder: Path, game: str, expert: str, n_frames: int, seed: int, sticky: float, **limit: int
-) -> rollouts.Buffer:
+) -> atari_play.Buffer:
     buffer = demonstrations(folder, game, expert, n_frames, seed, sticky, **limit)
     return replace(buffer, frames=np.array(buffer.frames))
 
@@ -103,7 +103,7 @@ def fit(protocol: Protocol, folder: Path, game: str, seed: int) -> ReSUEncoder:
     return ReSUEncoder().fit(protocol.demonstrations(folder, game, seed).episode_frames())
 
 
-def stream(encoder: ReSUEncoder, buffer: rollouts.Buffer, n_frames: int, alpha: float, chunk: int) -> ReSUEncoder:
+def stream(encoder: ReSUEncoder, buffer: atari_play.Buffer, n_frames: int, alpha: float, chunk: int) -> ReSUEncoder:
     """The encoder after n_frames of a buffer were streamed into its moments; the encoder itself for none.
 
     alpha     1 adds, below 1 all that came before a chunk is multiplied by it
@@ -130,7 +130,7 @@ def adapted(
     if arm == "native":
         return fit(protocol, folder, target, seed)
     if arm == "random filters":
-        return controls.random_filters(fit(protocol, folder, target, seed), seed)
+        return resu_controls.random_filters(fit(protocol, folder, target, seed), seed)
     first = fit(protocol, folder, source, seed)
     if arm == "frozen":
         return first
@@ -190,7 +190,7 @@ def cnn_of(
     last_only  train the last layer alone
     """
     demonstrated = protocol.demonstrations(folder, game, seed)
-    names, actions = protocol.classes(game), rollouts.environment(game=game, **protocol.env(game)).action_names
+    names, actions = protocol.classes(game), atari_play.environment(game=game, **protocol.env(game)).action_names
     model = convnet.new(len(names), seed)
     model.centre(demonstrated.frames)
     if start is not None:
@@ -218,9 +218,9 @@ def _record(path: Path, *values: float) -> tuple[float, ...]:
     """Write (accuracy, seconds) beside what was trained, as its last file; without values read them, or ()."""
     file = path.with_name(path.name + "_record.npy")
     if values:
-        array_files.write_npy(file, np.array(values))
+        resu_files.write_npy(file, np.array(values))
         return values
-    return tuple(array_files.open_npy(file).tolist()) if file.is_file() else ()
+    return tuple(resu_files.open_npy(file).tolist()) if file.is_file() else ()
 
 
 def cell(
@@ -266,5 +266,5 @@ def cell(
 def reference(run: Run, protocol: Protocol, game: str, who: Literal["random", "expert"], seed: int) -> dict[str, Any]:
     """Scores and lengths of random play or of the expert in this seed's evaluation games; computed once."""
     expert = "random" if who == "random" else protocol.expert(game)
-    entry = evaluation.player(game, expert, protocol.sticky, protocol.games, protocol.max_steps)
-    return evaluation.cell(run, entry, seed)
+    entry = player_cells.player(game, expert, protocol.sticky, protocol.games, protocol.max_steps)
+    return player_cells.cell(run, entry, seed)

@@ -10,10 +10,12 @@ from stable_baselines3 import PPO
 from torch import nn
 
 import heads
+from atari_play import Policy
 from heads import DenseHead
-from reinforcement import Segmented, View, on_features
-from rollouts import Policy
-from sb3_bridge import SB3VecEnv
+from resu_sb3 import SB3VecEnv
+from rl_training import Segmented, View, on_features
+
+NAME = "ppo"  # in the names of checkpoints
 
 
 @dataclass(frozen=True)

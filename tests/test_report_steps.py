@@ -10,13 +10,13 @@ import pytest
 import tyro
 from scipy import stats
 
-import original_claims
-import power
-import record
+import report_claims
+import report_power
 import report_results
+import report_steps
 import reproduce
 import stage_io
-from original_claims import Claim
+from report_claims import Claim
 from stage_io import ROOT
 from test_layout import STAGE
 
@@ -41,22 +41,22 @@ def sky(verdict):
     ],
 )
 def test_which_verdicts_let_a_claim_stand(verdict, plain, contrary):
-    assert original_claims.decided(CLAIM, sky(verdict)) == ("1 [0, 2]", plain)
-    assert original_claims.decided(CONTRARY, sky(verdict)) == ("1 [0, 2]", contrary)
+    assert report_claims.decided(CLAIM, sky(verdict)) == ("1 [0, 2]", plain)
+    assert report_claims.decided(CONTRARY, sky(verdict)) == ("1 [0, 2]", contrary)
 
 
 def test_what_is_not_there_is_missing_and_counted():
-    assert original_claims.decided(CLAIM, {}) == ("", "missing")
-    assert original_claims.decided(dataclasses.replace(CLAIM, row="hail"), sky("supported")) == ("", "missing")
-    rows, counts = original_claims.table({})
+    assert report_claims.decided(CLAIM, {}) == ("", "missing")
+    assert report_claims.decided(dataclasses.replace(CLAIM, row="hail"), sky("supported")) == ("", "missing")
+    rows, counts = report_claims.table({})
     assert counts == {"stands": 0, "falls": 0, "undecided": 0, "missing": len(rows)}
-    assert all("(missing)" in text for text in original_claims.findings({}))
+    assert all("(missing)" in text for text in report_claims.findings({}))
 
 
 def test_every_deciding_row_is_there_where_its_result_is():
-    """A row that is renamed in a stage must be renamed in original_claims, too."""
-    wanted = [(claim.result, claim.row) for claim in original_claims.CLAIMS]
-    for text in original_claims.FINDINGS:
+    """A row that is renamed in a stage must be renamed in report_claims, too."""
+    wanted = [(claim.result, claim.row) for claim in report_claims.CLAIMS]
+    for text in report_claims.FINDINGS:
         wanted += [tuple(part.split("}")[0].split(": ", 1)) for part in text.split("{")[1:]]
     assert len(wanted) > 40
     stages = {name for name, _, _ in report_results.STAGES}
@@ -72,17 +72,17 @@ def test_every_deciding_row_is_there_where_its_result_is():
 def test_detectable_differences_are_detected_as_often_as_they_say():
     rng = np.random.default_rng(0)
     for n, deviation in ((5, 2.0), (10, 0.5)):
-        effect = power.detectable(deviation, n)
+        effect = report_power.detectable(deviation, n)
         samples = rng.normal(effect, deviation, (4000, n))
         found = stats.ttest_1samp(samples, 0.0, axis=1).pvalue < 0.05
         assert abs(found.mean() - 0.8) < 0.025
-    assert power.detectable(1.0, 5) > power.detectable(1.0, 10) > 0
-    assert np.isnan(power.detectable(1.0, 1))
+    assert report_power.detectable(1.0, 5) > report_power.detectable(1.0, 10) > 0
+    assert np.isnan(report_power.detectable(1.0, 1))
 
 
 def test_the_seeds_for_a_margin_are_as_many_as_it_takes():
     rng = np.random.default_rng(1)
-    n = power.seeds_for(2.0, 1.5)
+    n = report_power.seeds_for(2.0, 1.5)
 
     def share(n):
         samples = rng.normal(0.0, 1.5, (4000, n))
@@ -90,13 +90,13 @@ def test_the_seeds_for_a_margin_are_as_many_as_it_takes():
         return (np.abs(samples.mean(axis=1)) + half < 2.0).mean()
 
     assert share(n) > 0.75 and share(n - 2) < 0.8
-    assert power.seeds_for(0.001, 100.0) is None
+    assert report_power.seeds_for(0.001, 100.0) is None
 
 
 def test_the_table_of_power_is_of_paired_differences():
     rng = np.random.default_rng(0)
     expert = rng.normal(0, 10, (5, 20))
-    rows = power.table({"bc_pong": {"resu_mlp": expert + np.arange(5)[:, None], "expert": expert,
+    rows = report_power.table({"bc_pong": {"resu_mlp": expert + np.arange(5)[:, None], "expert": expert,
                                     "filters_mlp": expert, "pca_mlp": expert}})  # fmt: skip
     assert [row["deviation between seeds"] for row in rows] == [f"{np.arange(5).std(ddof=1):.2f}"] * 3
 
@@ -147,11 +147,11 @@ def test_the_index_lists_every_result(tmp_path):
 
 def test_every_stage_is_in_the_record_and_every_command_is_understood():
     """Options are parsed by the stages themselves: a renamed option would fail here, not after a day."""
-    scripts = {step.script for step in record.STEPS}
+    scripts = {step.script for step in report_steps.STEPS}
     stages = {path.stem for path in (ROOT / "src").glob("*.py") if STAGE.match(path.stem)}
     assert stages == scripts | {"report_results", "reproduce"}
-    assert len({step.name for step in record.STEPS}) == len(record.STEPS)
-    for step in record.STEPS:
+    assert len({step.name for step in report_steps.STEPS}) == len(report_steps.STEPS)
+    for step in report_steps.STEPS:
         module = importlib.import_module(step.script)
         config = tyro.cli(module.Config, args=shlex.split(step.options))
         assert dataclasses.is_dataclass(config) and not config.smoke
@@ -161,7 +161,7 @@ def test_every_stage_is_in_the_record_and_every_command_is_understood():
 
 def test_steps_are_chosen_by_stage_and_once_per_script_for_a_smoke_run():
     assert [step.name for step in reproduce.chosen(("3", "9c"), False)] == ["probe_pong_action", "transfer_forgetting"]
-    assert len(reproduce.chosen((), True)) == len({step.script for step in record.STEPS})
+    assert len(reproduce.chosen((), True)) == len({step.script for step in report_steps.STEPS})
     with pytest.raises(ValueError, match="there is no stage 12: choose among"):
         reproduce.chosen(("12",), False)
 
@@ -179,7 +179,7 @@ def test_time_left_in_words():
 
 def test_a_comparison_without_one_of_its_arms_has_no_row():
     """A smoke run has fewer arms."""
-    chosen = power.COMPARISONS[0]
+    chosen = report_power.COMPARISONS[0]
     scores = np.random.default_rng(0).normal(0, 1, (5, 20))
-    assert len(power.table({chosen.result: {chosen.a: scores, chosen.b: scores + 1}})) == 1
-    assert power.table({chosen.result: {chosen.a: scores}}) == []
+    assert len(report_power.table({chosen.result: {chosen.a: scores, chosen.b: scores + 1}})) == 1
+    assert report_power.table({chosen.result: {chosen.a: scores}}) == []

@@ -19,7 +19,7 @@ from numpy.lib.stride_tricks import as_strided
 from scipy import fft
 from threadpoolctl import threadpool_limits
 
-import lag_kernels
+import resu_moment_kernels
 
 NEIGHBOURHOOD = 3  # side of a patch [pixels]
 REACH = NEIGHBOURHOOD - 1  # the largest offset between two pixels of a patch
@@ -183,7 +183,7 @@ def _all_products(centred: np.ndarray, n_lags: int) -> np.ndarray:
     spectra = fft.rfft2(centred, size, axes=(1, 2), workers=-1)
     flat = np.ascontiguousarray(spectra).reshape(n_frames, -1, n_maps)
     products = np.zeros((n_lags, flat.shape[1], n_maps, n_maps), np.complex64)
-    lag_kernels.lagged_spectra(flat.view(np.float32), products.view(np.float32))
+    resu_moment_kernels.lagged_spectra(flat.view(np.float32), products.view(np.float32))
     products = products.reshape(n_lags, size[0], -1, n_maps, n_maps)
     space = fft.irfft2(products, size, axes=(1, 2), workers=-1)
     offsets = np.arange(-REACH, REACH + 1)

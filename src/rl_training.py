@@ -24,19 +24,19 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 from tqdm import tqdm
 
-import array_files
 import cloning
 import convnet
 import heads
+import resu_files
 import stage_io
 from atari_env import AtariVectorEnv, EncodedVectorEnv, OnlineEncoder, with_actions
+from atari_play import Buffer, Policy
 from cloning import Clone
-from controls import RawPixels
 from convnet import ConvNet, ConvPolicy
 from heads import DenseHead, Scaling
+from resu_controls import RawPixels
 from resu_conv import ReSUEncoder
-from rollouts import Buffer, Policy
-from sb3_bridge import SB3VecEnv
+from resu_sb3 import SB3VecEnv
 
 CHECKPOINT = "reinforcement-checkpoint-5"
 LONGEST = 4.0  # root mean square of a frame's standardised features, at most
@@ -286,7 +286,7 @@ def save(learner: Segmented, path: Path, progress: Progress) -> None:
     if replay is not None and not finished:
         filled = slice(replay.size())
         arrays = {name: getattr(replay, name)[filled] for name in REPLAY}
-        array_files.write_npz(replay_path, pos=replay.pos, full=replay.full, **arrays)
+        resu_files.write_npz(replay_path, pos=replay.pos, full=replay.full, **arrays)
     state = {
         "kind": CHECKPOINT,
         "finished": finished,
@@ -297,7 +297,7 @@ def save(learner: Segmented, path: Path, progress: Progress) -> None:
     }
     file = io.BytesIO()
     torch.save(state, file)
-    array_files.write_atomically(path, lambda out: out.write(file.getvalue()))
+    resu_files.write_atomically(path, lambda out: out.write(file.getvalue()))
     for old in path.parent.glob(f"{path.stem}_*_replay.npz"):
         if finished or old != replay_path:
             old.unlink()
@@ -319,7 +319,7 @@ def load(learner: Segmented, path: Path) -> Progress:
             setattr(learner, name, state["counters"][name])
         replay = getattr(learner, "replay_buffer", None)
         if replay is not None and not state["finished"]:
-            stored = array_files.read_npz(_replay_path(path, progress.segments), (*REPLAY, "pos", "full"))
+            stored = resu_files.read_npz(_replay_path(path, progress.segments), (*REPLAY, "pos", "full"))
             for name in REPLAY:
                 getattr(replay, name)[: len(stored[name])] = stored[name]
             replay.pos, replay.full = int(stored["pos"]), bool(stored["full"])

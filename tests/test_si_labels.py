@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-import space_invaders_labels
+import si_labels
 from atari_env import AtariEnv
 
 SHIP, ALIEN, UFO, BULLET = (50, 132, 50), (134, 134, 29), (151, 25, 122), (142, 142, 142)
@@ -34,8 +34,8 @@ def game():
 
 def test_the_ship_is_drawn_one_emulated_frame_late(game):
     ram, screens = game
-    label = space_invaders_labels.from_ram(ram).ship_x
-    top = space_invaders_labels.SHIP_TOP
+    label = si_labels.from_ram(ram).ship_x
+    top = si_labels.SHIP_TOP
     drawn = left_edges(screens, slice(top, top + 10), SHIP)
     seen = np.isfinite(drawn)
     assert seen.mean() > 0.8
@@ -50,7 +50,7 @@ def test_the_ship_is_drawn_one_emulated_frame_late(game):
 
 def test_the_formation_is_drawn_at_once(game):
     ram, screens = game
-    labels = space_invaders_labels.from_ram(ram)
+    labels = si_labels.from_ram(ram)
     rows = slice(20, 157)
     aliens = (screens[:, rows] == np.array(ALIEN, np.uint8)).all(3)
     assert (left_edges(screens, rows, ALIEN) == labels.formation_x).mean() > 0.995
@@ -60,7 +60,7 @@ def test_the_formation_is_drawn_at_once(game):
 
 def test_each_alien_is_where_the_bitmap_says(game):
     ram, screens = game
-    labels, alive = space_invaders_labels.from_ram(ram), space_invaders_labels.aliens_from_ram(ram)
+    labels, alive = si_labels.from_ram(ram), si_labels.aliens_from_ram(ram)
     assert alive.shape == (1200, 6, 6) and (alive.sum((1, 2)) == labels.alive).all() and labels.alive[-1] < 36
     right = []
     for t in range(0, 1200, 5):
@@ -68,7 +68,7 @@ def test_each_alien_is_where_the_bitmap_says(game):
         block = (screens[t, top : top + 108, left : left + 96] == np.array(ALIEN, np.uint8)).all(2)
         lit = np.zeros((108, 96), bool)
         lit[:, : block.shape[1]] = block
-        cells = lit.reshape(6, space_invaders_labels.ALIEN_STRIDE_Y, 6, space_invaders_labels.ALIEN_STRIDE_X)
+        cells = lit.reshape(6, si_labels.ALIEN_STRIDE_Y, 6, si_labels.ALIEN_STRIDE_X)
         right.append((cells.sum((1, 3)) > 15) == alive[t])
     assert np.mean(right) > 0.99
     assert not all((wrong[:, ::-1]).all() for wrong in right)
@@ -81,12 +81,12 @@ def test_the_formation_without_an_edge(taken, columns, rows):
     env.reset(seed=50_101)
     for _ in range(40):
         env.step(0)
-    before = space_invaders_labels.from_ram(env.ram())
+    before = si_labels.from_ram(env.ram())
     for byte in range(18, 24):
         kept = 0b111110 if columns else 0 if byte == 23 else 0b111111
         env._ale.setRAM(byte, int(env.ram()[byte]) & kept)
     env.step(0)
-    after, alive = space_invaders_labels.from_ram(env.ram()), space_invaders_labels.aliens_from_ram(env.ram())
+    after, alive = si_labels.from_ram(env.ram()), si_labels.aliens_from_ram(env.ram())
     drawn = (env.render()[20:157] == np.array(ALIEN, np.uint8)).all(2)
     assert abs(after.formation_x - before.formation_x - 16 * columns) <= 1 and after.formation_y == before.formation_y
     assert drawn.any(0).argmax() == after.formation_x and 20 + drawn.any(1).argmax() == after.formation_y + 18 * rows
@@ -97,7 +97,7 @@ def test_the_formation_without_an_edge(taken, columns, rows):
 def test_bullets_are_on_the_screen(game):
     """They flicker: look for each in two successive screens; where there is no bullet, the same place is dark."""
     ram, screens = game
-    labels = space_invaders_labels.from_ram(ram)
+    labels = si_labels.from_ram(ram)
     bright = (screens == np.array(BULLET, np.uint8)).all(3)
     either = bright[1:] | bright[:-1]
     all_x = np.concatenate([labels.bullet_x[:, None], labels.enemy_bullet_x], axis=1)[:-1]
@@ -116,8 +116,8 @@ def test_bullets_are_on_the_screen(game):
 
 def test_the_saucer_is_drawn_one_emulated_frame_late(game):
     ram, screens = game
-    label = space_invaders_labels.from_ram(ram).ufo_x
-    top = space_invaders_labels.UFO_TOP
+    label = si_labels.from_ram(ram).ufo_x
+    top = si_labels.UFO_TOP
     drawn = left_edges(screens, slice(top, top + 7), UFO)
     seen = np.isfinite(drawn[1:])
     assert 100 < seen.sum() < 1000 and (seen == np.isfinite(label[:-1])).mean() > 0.99
@@ -130,7 +130,7 @@ def test_lives_and_score():
     _, info = env.reset(seed=50_100)
     rng, total, lives = np.random.default_rng(50_100), 0.0, set()
     while info["lives"] > 1:
-        labels = space_invaders_labels.from_ram(env.ram())
+        labels = si_labels.from_ram(env.ram())
         assert labels.lives == info["lives"] and labels.score == total
         lives.add(info["lives"])
         _, reward, terminated, _, info = env.step(int(rng.integers(len(env.action_names))))
@@ -139,16 +139,16 @@ def test_lives_and_score():
     assert lives == {2, 3} and total > 0
     ram = np.zeros(128, np.uint8)
     ram[[102, 104]] = 0x12, 0x35
-    assert space_invaders_labels.from_ram(ram).score == 1235
+    assert si_labels.from_ram(ram).score == 1235
 
 
 def test_any_leading_shape_and_bad_input(game):
     ram = game[0][:6]
-    whole = space_invaders_labels.from_ram(ram.reshape(2, 3, 128))
-    single = space_invaders_labels.from_ram(ram[4])
+    whole = si_labels.from_ram(ram.reshape(2, 3, 128))
+    single = si_labels.from_ram(ram[4])
     for name in whole._fields:
         np.testing.assert_array_equal(getattr(whole, name)[1, 1], getattr(single, name))
     for wrong in (np.zeros(127, np.uint8), np.zeros((3, 128))):
-        for function in (space_invaders_labels.from_ram, space_invaders_labels.aliens_from_ram):
+        for function in (si_labels.from_ram, si_labels.aliens_from_ram):
             with pytest.raises(ValueError, match=r"ram must be \(\.\.\., 128\) uint8, not"):
                 function(wrong)

@@ -21,7 +21,7 @@ import joblib
 import numpy as np
 from tqdm import tqdm
 
-import array_files
+import resu_files
 import stage_io
 from atari_env import AtariEnv
 
@@ -147,9 +147,9 @@ class Buffer:
 
     def save(self, path: Path) -> None:
         """Write <path>.npy (frames) and then <path>.npz (all else): without the second, the buffer is unfinished."""
-        array_files.write_npy(path.with_name(path.name + ".npy"), self.frames)
+        resu_files.write_npy(path.with_name(path.name + ".npy"), self.frames)
         about = {f"about_{name}": value for name, value in self.about.items()}
-        array_files.write_npz(
+        resu_files.write_npz(
             path.with_name(path.name + ".npz"),
             n_frames=len(self),
             ram=self.ram,
@@ -168,8 +168,8 @@ class Buffer:
         """
         table_path, frames_path = (path.with_name(path.name + ending) for ending in (".npz", ".npy"))
         names = ("ram", "actions", "targets", "rewards", "starts", "n_frames")
-        table = array_files.read_npz(table_path, names, remedy)
-        frames = array_files.open_npy(frames_path, remedy)
+        table = resu_files.read_npz(table_path, names, remedy)
+        frames = resu_files.open_npy(frames_path, remedy)
         n = int(table.pop("n_frames"))
         lengths = {name: len(table[name]) for name in names[:4]}
         if frames.ndim != 3 or frames.dtype != np.uint8 or len(frames) != n or set(lengths.values()) != {n}:

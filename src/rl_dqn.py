@@ -20,11 +20,13 @@ from torch.nn import functional
 
 import cloning
 import heads
+from atari_play import Buffer, Policy
 from cloning import Clone
 from heads import DenseHead
-from reinforcement import OnFeatures, Segmented, View, on_features
-from rollouts import Buffer, Policy
-from sb3_bridge import SB3VecEnv
+from resu_sb3 import SB3VecEnv
+from rl_training import OnFeatures, Segmented, View, on_features
+
+NAME = "dqn"  # in the names of checkpoints
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,7 @@ def _frozen(head: DenseHead) -> nn.Module:
 def returns_to_go(rewards: np.ndarray, starts: np.ndarray, gamma: float) -> np.ndarray:
     """(T,) discounted sums of the rewards' signs from each step to its game's end.
 
-    rewards (T,)      starts (n,) where games begin, as in `rollouts.Buffer`
+    rewards (T,)      starts (n,) where games begin, as in `atari_play.Buffer`
     """
     found = np.empty(len(rewards))
     for begin, end in itertools.pairwise([*starts.tolist(), len(rewards)]):

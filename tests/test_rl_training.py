@@ -9,21 +9,21 @@ import torch
 from stable_baselines3.common import logger
 
 import convnet
-import dqn
-import learning_runs
-import ppo
-import reinforcement
+import rl_cells
+import rl_dqn
+import rl_ppo
+import rl_training
+from atari_play import Buffer, Exploring, RandomPolicy, collect
 from cloning import Clone
 from heads import DenseHead, Scaling
-from reinforcement import OnFeatures, OnFrames
-from rollouts import Buffer, Exploring, RandomPolicy, collect
+from rl_training import OnFeatures, OnFrames
 
-PPO = ppo.Recipe(steps=300, segment=100, n_envs=2, n_steps=25, batch=25, epochs=2)
-DQN = dqn.Recipe(
+PPO = rl_ppo.Recipe(steps=300, segment=100, n_envs=2, n_steps=25, batch=25, epochs=2)
+DQN = rl_dqn.Recipe(
     steps=300, segment=100, n_envs=2, replay=150, batch=16, every=2, watch=40, target_every=20, explore=200
 )
-RARELY = dqn.Recipe(**{**vars(DQN), "steps": 200, "every": 20})
-RECIPES = {"ppo": (ppo, PPO), "dqn": (dqn, DQN), "dqn, rarely": (dqn, RARELY)}
+RARELY = rl_dqn.Recipe(**{**vars(DQN), "steps": 200, "every": 20})
+RECIPES = {"ppo": (rl_ppo, PPO), "dqn": (rl_dqn, DQN), "dqn, rarely": (rl_dqn, RARELY)}
 
 
 class KilledError(Exception):
@@ -45,7 +45,7 @@ def maker(view, kind="ppo", seed=3, **more):
     algorithm, recipe = RECIPES[kind]
 
     def make():
-        env = reinforcement.environments("breakout", view, recipe.n_envs, press_fire=True, max_steps=40)
+        env = rl_training.environments("breakout", view, recipe.n_envs, press_fire=True, max_steps=40)
         return algorithm.new_learner(env, recipe, view, seed, **more)
 
     return make
@@ -62,30 +62,30 @@ def test_a_killed_run_goes_on_with_the_same_weights_and_games(views, tmp_path, m
     def note(learner, segment):
         return {f"after {segment}": float(weights(learner)[0])}
 
-    whole, wanted = reinforcement.train(make, 100, 3, tmp_path / "whole.pt", "whole", note)
+    whole, wanted = rl_training.train(make, 100, 3, tmp_path / "whole.pt", "whole", note)
     segments = RECIPES[kind][1].steps // 100
     assert whole.num_timesteps == 100 * segments and len(wanted.episodes) >= 2 * segments
     assert wanted.segments == segments and min(np.diff(wanted.seconds)) > 0
     assert [list(found) for found in wanted.notes] == [[f"after {k + 1}"] for k in range(segments)]
-    save = reinforcement.save
+    save = rl_training.save
 
     def save_and_die(*words):
         save(*words)
         raise KilledError
 
-    monkeypatch.setattr(reinforcement, "save", save_and_die)
+    monkeypatch.setattr(rl_training, "save", save_and_die)
     for _ in range(segments - 1):  # after the first segment, and again after the second
         with pytest.raises(KilledError):
-            reinforcement.train(make, 100, 3, tmp_path / "cut.pt", "cut", note)
-    monkeypatch.setattr(reinforcement, "save", save)
-    cut, again = reinforcement.train(make, 100, 3, tmp_path / "cut.pt", "cut", note)
+            rl_training.train(make, 100, 3, tmp_path / "cut.pt", "cut", note)
+    monkeypatch.setattr(rl_training, "save", save)
+    cut, again = rl_training.train(make, 100, 3, tmp_path / "cut.pt", "cut", note)
     assert torch.equal(weights(cut), weights(whole))
     assert again.notes == wanted.notes and [tuple(game) for game in again.episodes] == wanted.episodes
     assert not list(tmp_path.glob("*_replay.npz"))  # a finished run needs none
     if look == "features":
-        other, _ = reinforcement.train(maker(views[look], kind, 4), 100, 4, tmp_path / "other.pt", "other")
+        other, _ = rl_training.train(maker(views[look], kind, 4), 100, 4, tmp_path / "other.pt", "other")
         assert not torch.equal(weights(other), weights(whole))
-    read, _ = reinforcement.train(make, 100, 3, tmp_path / "cut.pt", "cut")
+    read, _ = rl_training.train(make, 100, 3, tmp_path / "cut.pt", "cut")
     assert torch.equal(weights(read), weights(whole))
 
 
@@ -93,7 +93,7 @@ def test_learning_changes_the_policy_and_the_rate_falls_over_the_whole_run(views
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()
     rates = []
-    learner, _ = reinforcement.train(
+    learner, _ = rl_training.train(
         maker(views["features"]), 100, 3, tmp_path / "a.pt", "a",
         lambda learner, segment: rates.append(learner.policy.optimizer.param_groups[0]["lr"]),
     )  # fmt: skip
@@ -103,7 +103,7 @@ def test_learning_changes_the_policy_and_the_rate_falls_over_the_whole_run(views
 
 
 def test_the_rate_that_is_shown_is_that_of_the_segment():
-    bar = reinforcement._Episodes("resumed", 10**12, 10**12 + 100)._bar
+    bar = rl_training._Episodes("resumed", 10**12, 10**12 + 100)._bar
     bar.mininterval = 0
     bar.update(1)
     assert (bar.format_dict["rate"] or 0) < 10**9
@@ -114,10 +114,10 @@ def test_the_rate_that_is_shown_is_that_of_the_segment():
 def test_a_log_is_kept_where_it_is_asked_for_and_changes_nothing(views, tmp_path, monkeypatch, kind):
     """Stands in for TensorBoard, which is no requirement; without it one sentence says what to do."""
     make = maker(views["features"], kind)
-    plain, _ = reinforcement.train(make, 100, 3, tmp_path / "plain.pt", "plain")
+    plain, _ = rl_training.train(make, 100, 3, tmp_path / "plain.pt", "plain")
     monkeypatch.setattr(logger, "SummaryWriter", None)
     with pytest.raises(ValueError, match="pip install tensorboard"):
-        reinforcement.train(make, 100, 3, tmp_path / "none.pt", "none", log=tmp_path / "log")
+        rl_training.train(make, 100, 3, tmp_path / "none.pt", "none", log=tmp_path / "log")
     written = []
 
     class Writer:
@@ -131,7 +131,7 @@ def test_a_log_is_kept_where_it_is_asked_for_and_changes_nothing(views, tmp_path
             pass
 
     monkeypatch.setattr(logger, "SummaryWriter", Writer)
-    logged, _ = reinforcement.train(make, 100, 3, tmp_path / "logged.pt", "logged", log=tmp_path / "log")
+    logged, _ = rl_training.train(make, 100, 3, tmp_path / "logged.pt", "logged", log=tmp_path / "log")
     assert torch.equal(weights(logged), weights(plain))
     steps = [step for name, step in written if name == "rollout/ep_rew_mean"]
     assert steps == sorted(steps)
@@ -158,12 +158,12 @@ def test_a_policy_begins_as_the_head_that_it_is_given_and_comes_back_as_one(view
     wanted = head.logits(x)
     wanted = wanted - np.log(np.exp(wanted).sum(axis=1, keepdims=True))
     np.testing.assert_allclose(logits, wanted, atol=2e-3)
-    np.testing.assert_allclose(ppo.policy(learner, view, ("A",) * 4).head.logits(x), head.logits(x), atol=2e-3)
+    np.testing.assert_allclose(rl_ppo.policy(learner, view, ("A",) * 4).head.logits(x), head.logits(x), atol=2e-3)
     values = maker(view, "dqn", start=head)()
     with torch.no_grad():
         for network in (values.q_net, values.q_net_target):
             np.testing.assert_allclose(network(torch.from_numpy(x)).numpy(), head.logits(x), atol=2e-3)
-    np.testing.assert_allclose(dqn.policy(values, view, ("A",) * 4).head.logits(x), head.logits(x), atol=2e-3)
+    np.testing.assert_allclose(rl_dqn.policy(values, view, ("A",) * 4).head.logits(x), head.logits(x), atol=2e-3)
     with pytest.raises(ValueError, match="layers"):
         maker(view, start=random_head(view, 3))()
     with pytest.raises(ValueError, match="only a learner on features"):
@@ -177,7 +177,7 @@ def test_frames_unlike_all_others_do_not_rule_the_loss(views):
     x = np.abs(np.random.default_rng(1).normal(0, 1, (20, view.code.n_features))).astype(np.float32)
     usual = (x - view.scaling.mean) * view.scaling.factor
     usual /= np.sqrt((usual**2).mean(axis=1, keepdims=True))  # a root mean square of 1
-    for size, kept in ((1.0, 1.0), (3.9, 1.0), (200.0, reinforcement.LONGEST / 200)):
+    for size, kept in ((1.0, 1.0), (3.9, 1.0), (200.0, rl_training.LONGEST / 200)):
         shown = torch.from_numpy(size * usual / view.scaling.factor + view.scaling.mean)
         np.testing.assert_allclose(extractor(shown).numpy(), kept * size * usual, rtol=1e-3, atol=1e-3)
     assert torch.isfinite(extractor(torch.from_numpy(view.scaling.mean[None]))).all()  # no length at all
@@ -203,22 +203,22 @@ def test_a_network_on_frames_plays_as_it_learned(views, buffer):
 
 
 def test_the_critic_learns_first(views, tmp_path):
-    recipe = ppo.Recipe(**{**vars(PPO), "critic_first": 100})
+    recipe = rl_ppo.Recipe(**{**vars(PPO), "critic_first": 100})
     view = views["features"]
 
     def make():
-        env = reinforcement.environments("breakout", view, 2, press_fire=True, max_steps=40)
-        return ppo.new_learner(env, recipe, view, 3)
+        env = rl_training.environments("breakout", view, 2, press_fire=True, max_steps=40)
+        return rl_ppo.new_learner(env, recipe, view, 3)
 
     at: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def note(learner, segment):
         value = learner.policy.value_net.weight.detach().clone()
-        at.append((ppo.layers(learner)[0].weight.detach().clone(), value))
+        at.append((rl_ppo.layers(learner)[0].weight.detach().clone(), value))
 
-    reinforcement.train(make, 100, 3, tmp_path / "a.pt", "a", note)
+    rl_training.train(make, 100, 3, tmp_path / "a.pt", "a", note)
     first = make()
-    assert torch.equal(at[0][0], ppo.layers(first)[0].weight)
+    assert torch.equal(at[0][0], rl_ppo.layers(first)[0].weight)
     assert not torch.equal(at[0][1], first.policy.value_net.weight)
     assert not torch.equal(at[1][0], at[0][0])
 
@@ -230,13 +230,13 @@ def test_the_leash_holds_the_values_to_the_clones_actions_and_lets_go(views, buf
     x = torch.from_numpy(view.code.encode(buffer.frames[: buffer.starts[1]]))
     away = {}
     for leash, fades in ((0.0, 1_000), (20.0, 1_000), (20.0, 1)):
-        recipe = dqn.Recipe(**{**vars(DQN), "leash": leash, "leash_steps": fades, "learning_rate": 1e-3})
+        recipe = rl_dqn.Recipe(**{**vars(DQN), "leash": leash, "leash_steps": fades, "learning_rate": 1e-3})
 
         def make(recipe=recipe):
-            env = reinforcement.environments("breakout", view, 2, press_fire=True, max_steps=40)
-            return dqn.new_learner(env, recipe, view, 3, start=head, teacher=head)
+            env = rl_training.environments("breakout", view, 2, press_fire=True, max_steps=40)
+            return rl_dqn.new_learner(env, recipe, view, 3, start=head, teacher=head)
 
-        learner, _ = reinforcement.train(make, 100, 3, tmp_path / f"{leash}_{fades}.pt", "a")
+        learner, _ = rl_training.train(make, 100, 3, tmp_path / f"{leash}_{fades}.pt", "a")
         with torch.no_grad():
             own = (learner.q_net(x) / recipe.temperature).log_softmax(dim=1)
             taught = torch.from_numpy(head.logits(x.numpy())).log_softmax(dim=1)
@@ -261,9 +261,9 @@ def test_a_start_from_a_clone_watches_the_clone_and_one_from_nothing_plays_at_ra
 @pytest.mark.parametrize(("explore", "left"), [(200, 0.01), (600, 0.505)])
 def test_exploration_may_outlast_the_run(views, tmp_path, monkeypatch, explore, left):
     """300 steps: all of a fall over 200, half of one over 600."""
-    slow = dqn.Recipe(**{**vars(DQN), "explore": explore})
-    monkeypatch.setitem(RECIPES, "slow", (dqn, slow))
-    learner, _ = reinforcement.train(maker(views["features"], "slow"), 100, 3, tmp_path / "a.pt", "a")
+    slow = rl_dqn.Recipe(**{**vars(DQN), "explore": explore})
+    monkeypatch.setitem(RECIPES, "slow", (rl_dqn, slow))
+    learner, _ = rl_training.train(maker(views["features"], "slow"), 100, 3, tmp_path / "a.pt", "a")
     assert learner.exploration_rate == pytest.approx(left, abs=0.01)
 
 
@@ -273,20 +273,20 @@ def test_a_clone_that_watches_to_the_end_does_not_learn(views, tmp_path):
     head = random_head(view)
     learned = {}
     for watch in (600, 50):
-        recipe = dqn.Recipe(**{**vars(DQN), "steps": 100, "watch": watch})
+        recipe = rl_dqn.Recipe(**{**vars(DQN), "steps": 100, "watch": watch})
 
         def make(recipe=recipe):
-            env = reinforcement.environments("breakout", view, 2, press_fire=True, max_steps=40)
-            return dqn.new_learner(env, recipe, view, 3, start=head)
+            env = rl_training.environments("breakout", view, 2, press_fire=True, max_steps=40)
+            return rl_dqn.new_learner(env, recipe, view, 3, start=head)
 
         before = weights(make())
-        learner, _ = reinforcement.train(make, 100, 3, tmp_path / f"{watch}.pt", "a")
+        learner, _ = rl_training.train(make, 100, 3, tmp_path / f"{watch}.pt", "a")
         learned[watch] = not torch.equal(weights(learner), before)
     assert learned == {600: False, 50: True}
 
 
 def test_returns_to_go_by_hand():
-    found = dqn.returns_to_go(np.array([0.0, 5, 0, 0, -2, 0]), np.array([0, 3]), 0.5)
+    found = rl_dqn.returns_to_go(np.array([0.0, 5, 0, 0, -2, 0]), np.array([0, 3]), 0.5)
     assert found.tolist() == [0.5, 1.0, 0.0, -0.5, -1.0, 0.0]
 
 
@@ -312,7 +312,7 @@ def test_calibrated_values_are_returns_and_keep_the_clones_choices(views):
     actions = np.where(rng.random(n) < 0.02, rng.integers(0, 4, n), clone.head.predict(features)).astype(np.uint8)
     ends = np.arange(n)  # every step is a game: the return is the reward
     played = Buffer(frames, np.zeros((n, 128), np.uint8), actions, actions, rewards, ends)
-    head = dqn.calibrated_head(view, clone, played, names, 0, gamma=0.9, temperature=0.02, cut=10, epochs=100)
+    head = rl_dqn.calibrated_head(view, clone, played, names, 0, gamma=0.9, temperature=0.02, cut=10, epochs=100)
     values, logits = head.logits(features), clone.head.logits(features)
     assert np.corrcoef(values.max(axis=1), rewards)[0, 1] > 0.85 and abs(values.max(axis=1).mean() - 0.5) < 0.1
     assert (values.argmax(axis=1) == logits.argmax(axis=1)).mean() > 0.75
@@ -322,18 +322,18 @@ def test_damaged_and_foreign_checkpoints_are_refused(views, tmp_path):
     path = tmp_path / "x.pt"
     for kind in RECIPES:
         learner = maker(views["features"], kind)()
-        reinforcement.save(learner, path, reinforcement.Progress([], [1.0], [{}]))
-        reinforcement.load(learner, path)
+        rl_training.save(learner, path, rl_training.Progress([], [1.0], [{}]))
+        rl_training.load(learner, path)
     replay = tmp_path / "x_1_replay.npz"
     replay.write_bytes(replay.read_bytes()[:50])
     with pytest.raises(ValueError, match="delete it"):
-        reinforcement.load(learner, path)
+        rl_training.load(learner, path)
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(ValueError, match="delete it"):
-        reinforcement.load(learner, path)
+        rl_training.load(learner, path)
     torch.save({"kind": "something else"}, path)
     with pytest.raises(ValueError, match="delete it"):
-        reinforcement.load(learner, path)
+        rl_training.load(learner, path)
 
 
 def test_exploring_replaces_the_given_share_of_actions():
@@ -355,16 +355,16 @@ def test_exploring_replaces_the_given_share_of_actions():
 
 def test_curves_dips_and_axes():
     episodes = [(10, 1.0, 5), (20, 3.0, 5), (99, -1.0, 5)]
-    assert reinforcement.curve(episodes, 100, 4) == [2.0, None, None, -1.0]
+    assert rl_training.curve(episodes, 100, 4) == [2.0, None, None, -1.0]
     curves = np.array([[2, np.nan, np.nan, -1, 0, np.nan], [4.0, 2, 1, 1, 9, 9]])
-    assert learning_runs.lowest(curves, 3).tolist() == [-1.0, 1.0]
-    parts = learning_runs.coarser(curves, 3)
+    assert rl_cells.lowest(curves, 3).tolist() == [-1.0, 1.0]
+    parts = rl_cells.coarser(curves, 3)
     assert parts[1].tolist() == [3.0, 1.0, 9.0] and parts[0].tolist() == [2.0, -1.0, 0.0]
-    assert np.isnan(learning_runs.coarser(np.array([[np.nan, np.nan, 1.0, 2]]), 2)).tolist() == [[True, False]]
+    assert np.isnan(rl_cells.coarser(np.array([[np.nan, np.nan, 1.0, 2]]), 2)).tolist() == [[True, False]]
     with pytest.raises(ValueError, match="no training game"):
-        learning_runs.lowest(np.full((1, 6), np.nan), 3)
-    found = learning_runs.between(np.array([[1.0, 2, 3, np.nan], [np.nan, 5, np.nan, 7]]), 100, 25, 75)
+        rl_cells.lowest(np.full((1, 6), np.nan), 3)
+    found = rl_cells.between(np.array([[1.0, 2, 3, np.nan], [np.nan, 5, np.nan, 7]]), 100, 25, 75)
     assert found.tolist() == [2.5, 5.0]
-    assert np.isnan(learning_runs.between(np.full((1, 4), np.nan), 100, 0, 100)).all()
-    wide = learning_runs.stretched(np.array([[1.0, 2, 3, 4]]), 50, 100)
+    assert np.isnan(rl_cells.between(np.full((1, 4), np.nan), 100, 0, 100)).all()
+    wide = rl_cells.stretched(np.array([[1.0, 2, 3, 4]]), 50, 100)
     assert wide[0, :2].tolist() == [2.0, 4.0] and np.isnan(wide[0, 2:]).all()

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-import rollouts
+import atari_play
 import stage_io
-from rollouts import Buffer, RandomPolicy, collect, load_or_collect, play
+from atari_play import Buffer, RandomPolicy, collect, load_or_collect, play
 
 
 class Steady:
@@ -35,8 +35,8 @@ def test_one_core_and_two_give_the_same_games(monkeypatch):
 
 def test_a_buffer_is_what_the_environment_showed(buffer):
     assert len(buffer) == 1500 and buffer.starts[0] == 0 and len(buffer.starts) == 4
-    env = rollouts.AtariEnv("pong", max_steps=400)
-    rng = next(rollouts.game_rngs(3))
+    env = atari_play.AtariEnv("pong", max_steps=400)
+    rng = next(atari_play.game_rngs(3))
     frame, _ = env.reset(seed=int(rng.integers(2**31)))
     for t in range(buffer.starts[1]):
         assert np.array_equal(buffer.frames[t], frame) and np.array_equal(buffer.ram[t], env.ram())

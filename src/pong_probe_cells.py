@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-import controls
 import pong_labels
 import probes
+import resu_controls
+from atari_play import Buffer, random_play
 from resu_conv import ReSUEncoder
-from rollouts import Buffer, random_play
 from stage_io import Run
 
 AHEAD = 4  # steps
@@ -100,12 +100,12 @@ def _features(
     if group == "L1":
         codes = {
             "L1": encoder,
-            "L1 random filters": controls.random_filters(encoder, seed),
-            "temporal PCA": controls.temporal_pca(encoder),
-            "frame differences": controls.frame_differences(encoder),
+            "L1 random filters": resu_controls.random_filters(encoder, seed),
+            "temporal PCA": resu_controls.temporal_pca(encoder),
+            "frame differences": resu_controls.frame_differences(encoder),
         }
     else:
-        codes = {"L2": encoder, "L2 random filters": controls.random_upper(encoder, episodes, seed)}
+        codes = {"L2": encoder, "L2 random filters": resu_controls.random_upper(encoder, episodes, seed)}
     for code, fitted in codes.items():
         yield code, np.concatenate([fitted.encode(frames) for frames in episodes])
 

@@ -10,8 +10,8 @@ from typing import Any, Self
 
 import numpy as np
 
-import array_files
-import lag_kernels
+import resu_files
+import resu_moment_kernels
 
 BLOCK = 1024  # frames per parallel block; results do not depend on it for integers
 CHUNK = 1 << 17  # steps whose products are held at a time
@@ -37,19 +37,19 @@ def _lag_products(x: np.ndarray, n_lags: int, method: str) -> tuple[np.ndarray, 
     exact = x.dtype == np.uint8
     device = torch_device(method)
     if exact and device:
-        import torch_kernels  # torch takes seconds to load, and most who come here do without
+        import resu_torch_kernels  # torch takes seconds to load, and most who come here do without
 
-        return torch_kernels.lag_products(x, n_lags, device)
+        return resu_torch_kernels.lag_products(x, n_lags, device)
     dtype = np.int64 if exact else np.float64
     n_blocks = -(-len(x) // BLOCK)
     products = np.zeros((len(x), n_lags), dtype)
     sums = np.empty((n_blocks, x.shape[1]), dtype)
     if not exact:
-        kernel = lag_kernels.lag_products_f64
+        kernel = resu_moment_kernels.lag_products_f64
     elif method == "events" or (method == "auto" and changed_fraction(x) < EVENT_FRACTION):
-        kernel = lag_kernels.lag_products_events
+        kernel = resu_moment_kernels.lag_products_events
     else:
-        kernel = lag_kernels.lag_products_u8
+        kernel = resu_moment_kernels.lag_products_u8
     kernel(x, n_lags, BLOCK, products, sums)
     return products, sums.sum(axis=0)
 
@@ -287,9 +287,9 @@ class LagMoments:
 
     __hash__ = None  # type: ignore[assignment]
 
-    def save(self, path: array_files.PathLike) -> None:
+    def save(self, path: resu_files.PathLike) -> None:
         """Write moments and open episode to an .npz file (no pickle, atomic)."""
-        array_files.write_npz(
+        resu_files.write_npz(
             path,
             kind="LagMoments-1",
             memory=self.memory,
@@ -304,13 +304,13 @@ class LagMoments:
         )
 
     @classmethod
-    def load(cls, path: array_files.PathLike) -> LagMoments:
+    def load(cls, path: resu_files.PathLike) -> LagMoments:
         """Read a file of `save`.
 
         Raises   FileNotFoundError, or ValueError if the file is damaged or holds something else.
         """
         names = ("kind", "memory", "horizon", "center", "n_windows", "gram", "n_series", "sums", "has_tail", "tail")
-        data = array_files.read_npz(path, names)
+        data = resu_files.read_npz(path, names)
         if str(data["kind"]) != "LagMoments-1":
             raise ValueError(f"{path} holds {data['kind']}, not lag moments of a known version")
         moments = cls(int(data["memory"]), int(data["horizon"]), bool(data["center"]))

@@ -8,7 +8,7 @@ further. Workers come from joblib: processes of this machine, or those of a Dask
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,10 +18,9 @@ from typing import Any
 import joblib
 import numpy as np
 
-import array_files
-import stage_io
-from lag_moments import LagMoments
+import resu_files
 from resu_conv import ReSUEncoder
+from resu_moments import LagMoments
 
 BLOCK = 4096  # frames in memory at a time
 SHARD = 100_000  # frames of one task
@@ -30,12 +29,12 @@ SHARD = 100_000  # frames of one task
 class FrameFile:
     """Frames (T, H, W) uint8 in an .npy file, read block by block and never mapped: memory does not grow with T.
 
-    Beside it may lie <name>.npz with `starts` (E,): the first index of each episode, as `rollouts.Buffer` writes it;
+    Beside it may lie <name>.npz with `starts` (E,): the first index of each episode, as `atari_play.Buffer` writes it;
     otherwise the file is one episode.
     Raises   FileNotFoundError, or ValueError if the file is truncated, no .npy file, or holds something else.
     """
 
-    def __init__(self, path: array_files.PathLike) -> None:
+    def __init__(self, path: resu_files.PathLike) -> None:
         self.path = Path(path)
         if not self.path.is_file():
             raise FileNotFoundError(f"{self.path} not found")
@@ -53,7 +52,7 @@ class FrameFile:
         if os.path.getsize(self.path) < self._offset + int(np.prod(shape, dtype=object)):
             raise ValueError(f"{self.path} is truncated: {shape[0]} frames do not fit into it")
         index = self.path.with_suffix(".npz")
-        self.starts = array_files.read_npz(index, ("starts",))["starts"] if index.is_file() else np.zeros(1, np.int64)
+        self.starts = resu_files.read_npz(index, ("starts",))["starts"] if index.is_file() else np.zeros(1, np.int64)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -96,7 +95,7 @@ class Shard:
     stop: int
 
 
-def shards(paths: Sequence[array_files.PathLike], n_frames: int = SHARD) -> list[Shard]:
+def shards(paths: Sequence[resu_files.PathLike], n_frames: int = SHARD) -> list[Shard]:
     """Every file cut into ranges of n_frames.
 
     Raises   ValueError if there are no files, if frames differ in size or a file is damaged, or n_frames < 1.
@@ -132,17 +131,19 @@ def shard_moments(shard: Shard, memory: int, horizon: int, center: bool = True, 
 
 
 def fit(
-    paths: Sequence[array_files.PathLike],
+    paths: Sequence[resu_files.PathLike],
     *,
     n_jobs: int = 1,
     shard: int = SHARD,
     method: str = "auto",
+    progress: Callable[[Iterable[LagMoments], int], Iterable[LagMoments]] | None = None,
     **options: Any,
 ) -> ReSUEncoder:
     """A one-layer encoder fitted on all frames of some files: bitwise `ReSUEncoder.fit` on their episodes.
 
-    n_jobs    processes (-1: all cores), where no other workers were chosen by `stage_io.workers`
+    n_jobs    processes (-1: all cores), where `joblib.parallel_config` has not chosen other workers
     shard     frames of one task           options   of `ReSUEncoder`
+    progress  wraps the parts as they come, given their number, e.g. `lambda parts, n: tqdm(parts, total=n)`
     Raises    ValueError as `shards` and `ReSUEncoder.fit_moments`, or for more than one layer.
     """
     encoder = ReSUEncoder(**options)
@@ -154,7 +155,7 @@ def fit(
     parts = parallel(
         joblib.delayed(shard_moments)(task, encoder.memory, encoder.horizon, encoder.center, method) for task in tasks
     )
-    for part in stage_io.progress(parts, "moments", len(tasks), "shard"):
+    for part in progress(parts, len(tasks)) if progress else parts:
         total.merge(part)
     if not total.n_windows:
         raise ValueError(f"no episode has memory + horizon = {total.n_lags} frames")
@@ -173,7 +174,7 @@ def encode_blocks(encoder: ReSUEncoder, file: FrameFile) -> Iterator[np.ndarray]
         yield encoder.encode(frames)[past:]
 
 
-def encode_file(encoder: ReSUEncoder, path: array_files.PathLike, target: array_files.PathLike) -> None:
+def encode_file(encoder: ReSUEncoder, path: resu_files.PathLike, target: resu_files.PathLike) -> None:
     """Write the features (T, D) float32 of a file of frames to an .npy file, whole or not at all."""
     file = FrameFile(path)
 
@@ -183,4 +184,4 @@ def encode_file(encoder: ReSUEncoder, path: array_files.PathLike, target: array_
         for features in encode_blocks(encoder, file):
             out.write(np.ascontiguousarray(features, "<f4").data)
 
-    array_files.write_atomically(target, write)
+    resu_files.write_atomically(target, write)

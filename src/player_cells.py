@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-import rollouts
+import atari_play
 import stats_ci
-from demonstrations import TASKS
+from players import TASKS
 from stage_io import Run
 
 FULL = 27_000  # agent steps of a full game at most
@@ -28,7 +28,7 @@ class Entry:
     game: str
     expert: str
     source: str
-    make: Callable[[], rollouts.Policy]
+    make: Callable[[], atari_play.Policy]
     games: int
     sticky: float
     env: Mapping[str, Any]
@@ -44,7 +44,7 @@ def player(game: str, expert: str, sticky: float, games: int, max_steps: int = F
     """An expert of a game, or "random" play, that looks at the RAM."""
     task = TASKS[game]
     env = dict(task.env) if max_steps == FULL else {**task.env, "max_steps": max_steps}
-    make = rollouts.RandomPolicy if expert == "random" else task.experts[expert]
+    make = atari_play.RandomPolicy if expert == "random" else task.experts[expert]
     return Entry(game, expert, "ram", make, games, sticky, env)
 
 
@@ -61,8 +61,8 @@ def entries(game: str, sticky: float, games: int, pixel_games: int, max_steps: i
 
 def measure(entry: Entry, seed: int) -> dict[str, Any]:
     """This seed's games. Returns scores, lengths, and the share of each action of the minimal set."""
-    played = rollouts.play(
-        entry.make(), entry.games, (seed, rollouts.EVALUATION), entry.game, f"{entry.label}, seed {seed}",
+    played = atari_play.play(
+        entry.make(), entry.games, (seed, atari_play.EVALUATION), entry.game, f"{entry.label}, seed {seed}",
         sticky=entry.sticky, **entry.env,
     )  # fmt: skip
     actions = np.sum([game.actions for game in played], axis=0)
@@ -95,7 +95,7 @@ def tabulate(
         means[key] = stats_ci.mean_over_games([cell["scores"] for cell in cells])
         estimates[key] = stats_ci.estimate(means[key], rng)
         shares = np.mean([cell["actions"] for cell in cells], axis=0)
-        names = rollouts.environment(game=entry.game, sticky=entry.sticky, **entry.env).action_names
+        names = atari_play.environment(game=entry.game, sticky=entry.sticky, **entry.env).action_names
         scores = np.concatenate([cell["scores"] for cell in cells])
         rows.append(
             {

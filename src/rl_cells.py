@@ -11,13 +11,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-import evaluation
-import reinforcement
-import rollouts
+import atari_play
+import player_cells
+import rl_training
 from atari_env import AtariEnv
-from demonstrations import TASKS
-from reinforcement import OnFeatures, OnFrames, View
-from rollouts import Exploring, Policy
+from atari_play import Exploring, Policy
+from players import TASKS
+from rl_training import OnFeatures, OnFrames, View
 
 POINTS = 60  # of a learning curve
 
@@ -47,7 +47,7 @@ class Setting:
     @property
     def env(self) -> dict[str, Any]:
         """Options of `AtariEnv`."""
-        limit = {} if self.max_steps == evaluation.FULL else {"max_steps": self.max_steps}
+        limit = {} if self.max_steps == player_cells.FULL else {"max_steps": self.max_steps}
         return {**TASKS[self.game].env, **limit}
 
     @property
@@ -57,7 +57,7 @@ class Setting:
 
     def look(self, folder: Path, seed: int) -> View:
         """The view, fitted on this seed's random play in that folder."""
-        buffer = rollouts.random_play(folder, self.game, self.n_frames, seed, **TASKS[self.game].env)
+        buffer = atari_play.random_play(folder, self.game, self.n_frames, seed, **TASKS[self.game].env)
         if self.view == "frames":
             return OnFrames.fit(buffer)
         return OnFeatures.fit(buffer, memory=self.memory, n_units=4, grid=self.grid)
@@ -66,8 +66,8 @@ class Setting:
         """Scores of this seed's evaluation games."""
         if self.epsilon:
             policy = Exploring(policy, self.epsilon, self.names)
-        seeds = (seed, rollouts.EVALUATION)
-        return [game.score for game in rollouts.play(policy, self.games, seeds, self.game, description, **self.env)]
+        seeds = (seed, atari_play.EVALUATION)
+        return [game.score for game in atari_play.play(policy, self.games, seeds, self.game, description, **self.env)]
 
 
 @dataclass
@@ -101,23 +101,23 @@ def learn(
     """Learn from this seed's checkpoint, or from nothing, and evaluate at the end of some segments and of the run.
 
     folder      of buffers; checkpoints lie in learning/ there
-    algorithm   module with new_learner(env, recipe, view, seed, **beginning) and policy(learner, view, names): ppo, dqn
+    algorithm   rl_ppo or rl_dqn: NAME, new_learner(env, recipe, view, seed, **beginning), policy(learner, view, names)
     recipe      its options, with steps, segment and n_envs
     evaluate_at steps, multiples of recipe.segment; the whole run's are added
     name        sets runs apart that differ in their beginning
     log         for TensorBoard, into learning/tensorboard/
     """
     view = setting.look(folder, seed) if view is None else view
-    label = f"{algorithm.__name__} {setting.game} {setting.view} {name}".strip() + f", seed {seed}"
+    label = f"{algorithm.NAME} {setting.game} {setting.view} {name}".strip() + f", seed {seed}"
     key = hashlib.sha256(repr((asdict(recipe), asdict(setting), name, seed)).encode()).hexdigest()[:16]
-    path = folder / "learning" / f"{algorithm.__name__}_{setting.game}_{key}.pt"
+    path = folder / "learning" / f"{algorithm.NAME}_{setting.game}_{key}.pt"
     wanted = {*evaluate_at, recipe.steps}
 
-    def make_learner() -> reinforcement.Segmented:
-        env = reinforcement.environments(setting.game, view, recipe.n_envs, setting.actions, **setting.env)
+    def make_learner() -> rl_training.Segmented:
+        env = rl_training.environments(setting.game, view, recipe.n_envs, setting.actions, **setting.env)
         return algorithm.new_learner(env, recipe, view, seed, **beginning)
 
-    def after_segment(learner: reinforcement.Segmented, segment: int) -> dict[str, list[float]]:
+    def after_segment(learner: rl_training.Segmented, segment: int) -> dict[str, list[float]]:
         steps = min(segment * recipe.segment, recipe.steps)
         if steps not in wanted:
             return {}
@@ -125,10 +125,10 @@ def learn(
         return {str(steps): setting.evaluate(policy, seed, f"{label}, {steps} steps")}
 
     logs = path.parent / "tensorboard" / label.replace(",", "").replace(" ", "_") if log else None
-    learner, progress = reinforcement.train(make_learner, recipe.segment, seed, path, label, after_segment, logs)
+    learner, progress = rl_training.train(make_learner, recipe.segment, seed, path, label, after_segment, logs)
     return Learned(
         {steps: scores for note in progress.notes for steps, scores in note.items()},
-        reinforcement.curve(progress.episodes, recipe.steps, POINTS),
+        rl_training.curve(progress.episodes, recipe.steps, POINTS),
         [second / 60 for second in progress.seconds],
         len(progress.episodes),
         algorithm.policy(learner, view, setting.names),

@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-import controls
 import probes
+import resu_controls
 from atari_env import GAMES
+from atari_play import Buffer, load_or_collect, random_play
 from enduro_expert import EnduroExpert
 from filter_shapes import cosine
 from resu_conv import ReSUEncoder
 from resu_core import canonical_directions
 from resu_streaming import StreamingReSU
-from rollouts import Buffer, load_or_collect, random_play
 
 # How moments become filters: ours, and one that gives the original's top correlations in Pong, Breakout and Enduro.
 RECIPES = {"centred": (True, 1e-6), "uncentred": (False, 5e-3)}  # centre pixels?, relative ridge
@@ -110,9 +110,9 @@ def reward_probe(folder: Path, game: str, n_frames: int, seed: int, chunk: int, 
         return ReSUEncoder().fit(random_play(folder, name, n_frames, seed).episode_frames()).filters_
 
     makers = {
-        "random filters": lambda: controls.random_filters(native, seed),
-        "frame differences": lambda: controls.frame_differences(native),
-        "temporal PCA": lambda: controls.temporal_pca(native),
+        "random filters": lambda: resu_controls.random_filters(native, seed),
+        "frame differences": lambda: resu_controls.frame_differences(native),
+        "temporal PCA": lambda: resu_controls.temporal_pca(native),
         "Pong": lambda: borrowed(filters_of("pong")),
         "Breakout": lambda: borrowed(filters_of("breakout")),
         "Space Invaders": lambda: borrowed(filters_of("space_invaders")),

@@ -5,12 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-import adaptation
-import demonstrations
-from adaptation import Protocol
+import players
+import transfer_cells
 from atari_env import AtariEnv
-from demonstrations import TASKS, expert_of
+from players import TASKS, expert_of
 from resu_conv import ReSUEncoder
+from transfer_cells import Protocol
 
 SMALL = Protocol(n_frames=700, games=1, epochs=1, chunk=200)
 
@@ -31,17 +31,17 @@ def same(a: ReSUEncoder, b: ReSUEncoder) -> bool:
 
 def test_adding_a_second_game_is_the_joint_fit_bit_for_bit(folder, buffers):
     joint = ReSUEncoder().fit([*buffers["pong"].episode_frames(), *buffers["breakout"].episode_frames()])
-    streamed = adaptation.adapted(SMALL, folder, "pong", "breakout", "streamed", 700, 1.0, 60_000)
+    streamed = transfer_cells.adapted(SMALL, folder, "pong", "breakout", "streamed", 700, 1.0, 60_000)
     assert same(streamed, joint)
-    assert not same(adaptation.adapted(SMALL, folder, "pong", "breakout", "streamed", 700, 0.5, 60_000), joint)
-    assert not same(adaptation.adapted(SMALL, folder, "pong", "breakout", "streamed", 400, 1.0, 60_000), joint)
+    assert not same(transfer_cells.adapted(SMALL, folder, "pong", "breakout", "streamed", 700, 0.5, 60_000), joint)
+    assert not same(transfer_cells.adapted(SMALL, folder, "pong", "breakout", "streamed", 400, 1.0, 60_000), joint)
 
 
 def test_arms_take_filters_and_means_from_where_they_say(folder, buffers):
     pong, breakout = (ReSUEncoder().fit(buffers[game].episode_frames()) for game in ("pong", "breakout"))
 
     def make(arm, n_stream=0):
-        return adaptation.adapted(SMALL, folder, "pong", "breakout", arm, n_stream, 1.0, 60_000)
+        return transfer_cells.adapted(SMALL, folder, "pong", "breakout", arm, n_stream, 1.0, 60_000)
 
     assert same(make("frozen"), pong) and same(make("native"), breakout) and same(make("streamed", 0), pong)
     half = make("frozen filters")
@@ -52,34 +52,34 @@ def test_arms_take_filters_and_means_from_where_they_say(folder, buffers):
 
 def test_a_clone_is_trained_once_and_again_for_anything_else(folder, buffers, monkeypatch):
     pong, breakout = (ReSUEncoder().fit(buffers[game].episode_frames()) for game in ("pong", "breakout"))
-    first = adaptation.clone_of(SMALL, folder, pong, "breakout", 60_000)
+    first = transfer_cells.clone_of(SMALL, folder, pong, "breakout", 60_000)
     calls = []
-    train = adaptation.cloning.clone_policy
-    monkeypatch.setattr(adaptation.cloning, "clone_policy", lambda *a, **k: calls.append(1) or train(*a, **k))
-    again = adaptation.clone_of(SMALL, folder, pong, "breakout", 60_000)
+    train = transfer_cells.cloning.clone_policy
+    monkeypatch.setattr(transfer_cells.cloning, "clone_policy", lambda *a, **k: calls.append(1) or train(*a, **k))
+    again = transfer_cells.clone_of(SMALL, folder, pong, "breakout", 60_000)
     assert not calls and again.accuracy == first.accuracy and again.seconds == first.seconds > 0
     for a, b in zip(first.result.head.weights, again.result.head.weights, strict=True):
         assert np.array_equal(a, b)
-    adaptation.clone_of(SMALL, folder, breakout, "breakout", 60_000)
-    adaptation.clone_of(dataclasses.replace(SMALL, epochs=2), folder, pong, "breakout", 60_000)
+    transfer_cells.clone_of(SMALL, folder, breakout, "breakout", 60_000)
+    transfer_cells.clone_of(dataclasses.replace(SMALL, epochs=2), folder, pong, "breakout", 60_000)
     assert len(calls) == 2
 
 
 def test_a_network_is_trained_once_and_fine_tuning_starts_from_its_trunk(folder, buffers):
     options = {"epochs": 1, "learning_rate": 1e-3}
-    first = adaptation.cnn_of(SMALL, folder, "pong", 60_000, **options)
-    again = adaptation.cnn_of(SMALL, folder, "pong", 60_000, **options)
+    first = transfer_cells.cnn_of(SMALL, folder, "pong", 60_000, **options)
+    again = transfer_cells.cnn_of(SMALL, folder, "pong", 60_000, **options)
     assert again.seconds == first.seconds and again.accuracy == first.accuracy
     still = {"epochs": 1, "learning_rate": 1e-9}
-    tuned = adaptation.cnn_of(SMALL, folder, "breakout", 60_000, start=first.result, **still).result
-    scratch = adaptation.cnn_of(SMALL, folder, "breakout", 60_000, **still).result
+    tuned = transfer_cells.cnn_of(SMALL, folder, "breakout", 60_000, start=first.result, **still).result
+    scratch = transfer_cells.cnn_of(SMALL, folder, "breakout", 60_000, **still).result
 
     def distance(a, b):
         pairs = zip(a.trunk.parameters(), b.trunk.parameters(), strict=True)
         return sum(float((p - q).abs().sum().detach()) for p, q in pairs)
 
     assert distance(tuned, first.result) < 0.1 < 10 < distance(scratch, first.result)
-    back = adaptation.cnn_of(SMALL, folder, "pong", 60_000, start=tuned, last_only=True, **options).result
+    back = transfer_cells.cnn_of(SMALL, folder, "pong", 60_000, start=tuned, last_only=True, **options).result
     assert distance(back, tuned) == 0
 
 
@@ -98,15 +98,15 @@ def test_every_game_has_experts_whose_actions_it_knows():
 
 
 def test_demonstrations_are_stored_once_under_their_options(folder, buffers):
-    again = demonstrations.demonstrations(folder, "breakout", "tracking", 700, 60_000)
+    again = players.demonstrations(folder, "breakout", "tracking", 700, 60_000)
     assert np.array_equal(again.frames, buffers["breakout"].frames) and again.about["press_fire"] is True
     assert (folder / "breakout_tracking_s60000_n700.npz").is_file()
-    other = demonstrations.demonstrations(folder, "breakout", "tracking", 700, 60_000, sticky=0.0)
+    other = players.demonstrations(folder, "breakout", "tracking", 700, 60_000, sticky=0.0)
     assert not np.array_equal(other.frames, again.frames)
-    assert "FIRE" not in demonstrations.summary(again, "breakout")["actions"]  # the environment presses it
+    assert "FIRE" not in players.summary(again, "breakout")["actions"]  # the environment presses it
 
 
 @pytest.mark.parametrize(("game", "name", "message"), [("tetris", "", "unknown game"), ("pong", "best", "reactive")])
 def test_unknown_games_and_experts_are_named(folder, game, name, message):
     with pytest.raises(ValueError, match=message):
-        demonstrations.demonstrations(folder, game, name, 700, 0)
+        players.demonstrations(folder, game, name, 700, 0)

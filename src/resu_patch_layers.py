@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 import resu_core
-from patch_kernels import FRACTION
-from patch_moments import NEIGHBOURHOOD, PatchMoments
+from resu_patch_kernels import FRACTION
+from resu_patch_moments import NEIGHBOURHOOD, PatchMoments
 
 RUN = 256  # consecutive windows per run: the spectra of a run fit into memory
 GLIMPSE = 8  # one run in so many settles the provisional mean
