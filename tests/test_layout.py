@@ -14,7 +14,7 @@ ROOT = SRC.parent
 STAGE = re.compile(
     r"(collect|eval|probe|bc|dqn|ppo|depth|transfer|record|bench|report|demo|fit)_\w+$|asteroids_enduro_stress$|reproduce$"
 )
-SHARED = {"report_claims", "report_power", "report_steps"}  # of the report's kind, but imported
+NO_STAGE = {"report_claims", "report_power", "report_steps", "transfer_cells"}  # named like stages, but shared
 ALLOWED = {  # kind: the kinds that it may import
     "library": {"library"},
     "tool": {"library", "tool"},  # games and tools share a floor: no circle among them is all that is asked
@@ -29,11 +29,11 @@ def kind_of(name: str) -> str:
         return "library"
     if name.endswith("_cells"):
         return "cells"
-    if name == "report_steps":  # names and commands alone: a tool that says what to run may read it
+    if name == "report_steps":  # names and commands alone: whoever says what to run may read it
         return "tool"
-    if name in SHARED:
+    if name in NO_STAGE:
         return "report"
-    return "stage" if STAGE.match(name) and name != "transfer_cells" else "tool"
+    return "stage" if STAGE.match(name) else "tool"
 
 
 ONLY_HOME = {

@@ -18,7 +18,7 @@ import reproduce
 import stage_io
 from report_claims import Claim
 from stage_io import ROOT
-from test_layout import STAGE
+from test_layout import kind_of
 
 CLAIM = Claim("1", "it rains", "often", "sky", "drops fall")
 CONTRARY = dataclasses.replace(CLAIM, opposite=True)
@@ -148,7 +148,7 @@ def test_the_index_lists_every_result(tmp_path):
 def test_every_stage_is_in_the_record_and_every_command_is_understood():
     """Options are parsed by the stages themselves: a renamed option would fail here, not after a day."""
     scripts = {step.script for step in report_steps.STEPS}
-    stages = {path.stem for path in (ROOT / "src").glob("*.py") if STAGE.match(path.stem)}
+    stages = {path.stem for path in (ROOT / "src").glob("*.py") if kind_of(path.stem) == "stage"}
     assert stages == scripts | {"report_results", "reproduce"}
     assert len({step.name for step in report_steps.STEPS}) == len(report_steps.STEPS)
     for step in report_steps.STEPS:

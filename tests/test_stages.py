@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from stage_house import PLAYING, PROBING, SRC, build, check_refusals, check_smoke, run_stage
+from test_layout import kind_of
 
 
 @pytest.fixture(scope="module")
@@ -18,23 +19,8 @@ def house(tmp_path_factory) -> Path:
 
 
 def test_every_stage_is_listed_here():
-    prefixes = (
-        "collect_",
-        "eval_",
-        "probe_",
-        "bc_",
-        "dqn_",
-        "ppo_",
-        "depth_",
-        "transfer_",
-        "record_",
-        "bench_",
-        "demo_",
-        "fit_",
-        "asteroids_enduro_",
-    )
-    stages = {path.stem for path in SRC.glob("*.py") if path.stem.startswith(prefixes)} - {"transfer_cells"}
-    assert stages == {*PROBING, *PLAYING}
+    stages = {path.stem for path in SRC.glob("*.py") if kind_of(path.stem) == "stage"}
+    assert stages == {*PROBING, *PLAYING, "report_results", "reproduce"}
 
 
 @pytest.mark.parametrize("stage", PROBING)
