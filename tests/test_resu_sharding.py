@@ -120,7 +120,7 @@ LONG = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_DATA, (700 << 20, 700 << 20))
 sys.path.insert(0, {src!r})
-import numpy as np, sharding, stage_io
+import numpy as np, resu_sharding as sharding, stage_io
 from resu_conv import ReSUEncoder
 sharding.shard_moments(sharding.Shard({path!r}, 0, 50), 8, 4)  # everything is loaded and compiled
 encoder = sharding.fit([{path!r}])
