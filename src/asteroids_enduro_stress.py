@@ -24,7 +24,8 @@ import figures
 import stats_ci
 from atari_env import GAMES
 from filter_shapes import cosine, flatness, newest_share, sign_changes
-from stage_io import guard, parse_config, require_positive, start_run
+from stage_io import guard, parse_config, require_positive
+from stage_run import start_run
 from stress_cells import CODES, RECIPES, TARGETS, WITHIN, fit_all, reward_probe, stream
 
 ALPHAS = {"adding": 1.0, "forgetting": 0.9, "forgetting fast": 0.8}  # the stream's clocks: factor on the past per chunk

@@ -22,7 +22,8 @@ import transfer_cells
 from filter_shapes import cosine
 from players import TASKS
 from resu_streaming import StreamingReSU
-from stage_io import Run, guard, parse_config, require_positive, start_run
+from stage_io import guard, parse_config, require_positive
+from stage_run import LegacyRun, start_run
 from transfer_cells import Arm, Protocol
 
 SOURCE, TARGET = "pong", "breakout"
@@ -61,7 +62,7 @@ class Config:
 SMOKE = {"seeds": 2, "n_frames": 1200, "games": 1, "epochs": 1, "max_steps": 150}
 
 
-def drift(run: Run, protocol: Protocol, alpha: float, seed: int) -> dict[str, list]:
+def drift(run: LegacyRun, protocol: Protocol, alpha: float, seed: int) -> dict[str, list]:
     """|cosine| of each filter with its Pong twin after 0, 1, 2, 4, ... chunks: {"frames": (n,), "cosine": (n, K)}."""
     first = transfer_cells.fit(protocol, run.data, SOURCE, seed)
     buffer = protocol.demonstrations(run.data, TARGET, seed)

@@ -13,17 +13,18 @@ Run        python src/bc_games.py --game space_invaders          (20 min on 2 co
            python src/bc_games.py --smoke                        (1 min, proves nothing)
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import clone_cells
-import player_cells
-from clone_cells import LABELS, ROWS, Row
-from players import TASKS, demonstrations, expert_of
+from clone_cells import ArmName
+from players import TASKS, expert_of
 from resu_conv import ReSUEncoder
-from stage_io import guard, parse_config, require_positive, start_run
+from stage_io import guard, require_positive
+from stage_report import Report
+from stage_run import Run, Stage
 
-ORIGINAL: dict[str, dict[Row, str]] = {  # of an expert of its own, see demonstrations.TASKS
+ORIGINAL: dict[str, dict[ArmName, str]] = {  # of an expert of its own, see demonstrations.TASKS
     "space_invaders": {"expert": "about 350", "resu mlp": "352"},
     "breakout": {"expert": "38", "resu mlp": "17.4 +- 2.1"},
     "asteroids": {"expert": "sweeps and fires at random", "resu mlp": "validation accuracy .25"},
@@ -46,7 +47,7 @@ class Config:
     epochs: int = 6  # passes over the demonstrations, the same for every head that is trained
     grid: tuple[int, int] = (16, 8)  # pooling cells (rows, columns)
     memory: int = 8  # frames in the past of a filter
-    rows: tuple[Row, ...] = ("random", "expert", "filters mlp", "pca mlp", "resu ridge", "resu linear", "resu mlp")
+    rows: tuple[ArmName, ...] = ("random", "expert", "filters mlp", "pca mlp", "resu ridge", "resu linear", "resu mlp")
     max_steps: int = 27_000  # games are cut here [agent steps]
     smoke: bool = False  # seconds, proves nothing
 
@@ -63,68 +64,48 @@ SMOKE = {
 }
 
 
-def main(argv: list[str] | None = None) -> None:
-    """All cells, then the table, the verdicts and the figure."""
-    config = parse_config(Config, argv, SMOKE)
+def check(config: Config) -> None:
+    """Refuse what cannot be fitted, and unknown experts, before anything is computed."""
     require_positive(config, "seeds", "n_frames", "games", "dagger_frames", "epochs")
     ReSUEncoder(memory=config.memory, grid=config.grid)
     expert_of(config.game, config.expert)
-    task = TASKS[config.game]
-    expert = config.expert or task.best
-    variant = f"_{config.game}" + ("" if expert == task.best else f"_{expert}")
-    variant += "" if config.sticky == 0.25 else f"_sticky{config.sticky:g}"
-    variant += "_dagger" if config.dagger_rounds else ""
-    run = start_run(__file__, config, "" if config.smoke else variant)
+
+
+def imitated(config: Config) -> str:
+    """The expert's name."""
+    return config.expert or TASKS[config.game].best
+
+
+def variant(config: Config) -> str:
+    """A result per game, expert and way of imitating."""
+    if config.smoke:
+        return ""
+    name = f"_{config.game}" + ("" if imitated(config) == TASKS[config.game].best else f"_{imitated(config)}")
+    name += "" if config.sticky == 0.25 else f"_sticky{config.sticky:g}"
+    return name + ("_dagger" if config.dagger_rounds else "")
+
+
+def cells(run: Run) -> dict[ArmName, list[dict[str, Any]]]:
+    """A cell per arm and seed."""
     c = run.config
-    limit = {} if c.max_steps == Config.max_steps else {"max_steps": c.max_steps}
-    imitated = clone_cells.Imitation(
-        game=c.game,
-        env={"sticky": c.sticky, **limit, **task.env},
-        expert=lambda: expert_of(c.game, expert),
-        class_names=task.classes(expert),
-        demonstrations=lambda seed: demonstrations(run.data, c.game, expert, c.n_frames, seed, c.sticky, **limit),
-        games=c.games,
-        epochs=c.epochs,
-        grid=c.grid,
-        memory=c.memory,
-        rounds=c.dagger_rounds,
-        round_frames=c.dagger_frames,
-        save_as=f"{c.game}_{expert}"
-        + ("_dagger" if c.dagger_rounds else "")
-        + ("" if c.sticky == 0.25 else f"_sticky{c.sticky:g}"),
-    )
-    rows_wanted = [row for row in ROWS if row in c.rows]
-    if c.dagger_rounds:
-        rows_wanted = [row for row in rows_wanted if row in ("random", "expert", "resu mlp")]
-    options = {name: value for name, value in asdict(c).items() if name not in ("seeds", "rows", "smoke")}
-    options["expert"] = expert
+    options = {name: value for name, value in vars(c).items() if name not in ("seeds", "rows", "smoke")}
+    return clone_cells.cells(run, clone_cells.plan(c.rows, range(c.seeds), **options | {"expert": imitated(c)}))
 
-    def cell(row: Row, seed: int) -> dict[str, Any]:
-        if row in ("random", "expert"):
-            who = "random" if row == "random" else expert
-            return player_cells.cell(run, player_cells.player(c.game, who, c.sticky, c.games, c.max_steps), seed)
-        return run.cell(
-            lambda: clone_cells.measure(run, imitated, row, seed, save=seed == 0),
-            shelf="bc_games", row=row, seed=seed, **options,
-        )  # fmt: skip
 
-    cells = {row: [cell(row, seed) for seed in range(c.seeds)] for row in rows_wanted}
-    table, verdicts, figure, scores = clone_cells.tabulate(
-        cells,
+def report(c: Config, found: dict[ArmName, list[dict[str, Any]]]) -> Report:
+    """Table, verdicts, figure."""
+    task = TASKS[c.game]
+    return clone_cells.report(
+        found,
         task.margin,
-        f"{task.label}, imitating the {expert} expert, sticky {c.sticky:g}",
-        ORIGINAL.get(c.game),
+        f"{task.label}, imitating the {imitated(c)} expert, sticky {c.sticky:g}",
+        original=ORIGINAL.get(c.game),
+        left_out=() if c.dagger_rounds or c.smoke else [arm for arm in Config.rows if arm not in found],
+        target=TARGETS.get(c.game) if imitated(c) == task.best else None,
     )
-    if not c.dagger_rounds:  # what was left out is shown as missing
-        table += [
-            dict.fromkeys(table[0], "missing") | {"policy": LABELS[row]}
-            for row in Config.rows
-            if row not in rows_wanted and not c.smoke
-        ]
-    if c.game in TARGETS and expert == task.best and "resu mlp" in cells:
-        verdicts.append(clone_cells.judge_target(cells["resu mlp"], TARGETS[c.game]))
-    run.finish(table, verdicts, figure, **scores)
 
+
+STAGE = Stage(__file__, Config, cells, report, smoke=SMOKE, check=check, variant=variant)
 
 if __name__ == "__main__":
-    guard(main)
+    guard(STAGE.main)

@@ -11,17 +11,16 @@ Run        python src/bc_pong.py                     (20 min on 2 cores)
            python src/bc_pong.py --smoke             (1 min, proves nothing)
 """
 
-from dataclasses import asdict, dataclass
-from functools import partial
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
-import atari_play
 import clone_cells
 from atari_env import SIDE
-from clone_cells import LABELS, ROWS, Row
-from pong_expert import CLASS_NAMES, EXPERTS
+from clone_cells import ARMS, ArmName
 from resu_conv import ReSUEncoder
-from stage_io import Run, guard, parse_config, require_positive, start_run
+from stage_io import guard, require_positive
+from stage_report import Report
+from stage_run import Run, Stage
 
 MARGIN = 2.0  # Pong points within which two policies count as equivalent
 TARGET = 8.0  # the winning clone's score
@@ -43,12 +42,12 @@ class Config:
     epochs: int = 6  # passes over the demonstrations, the same for every head that is trained
     grid: tuple[int, int] = (16, 8)  # pooling cells (rows, columns)
     memory: int = 8  # frames in the past of a filter
-    rows: tuple[Row, ...] = ROWS  # rows of the table
+    rows: tuple[ArmName, ...] = tuple(ARMS)  # rows of the table
     smoke: bool = False  # seconds, proves nothing
 
 
 # Table B of the original: one seed, 5 games; it imitated an expert like ours that reacts.
-ORIGINAL: dict[Row, str] = {
+ORIGINAL: dict[ArmName, str] = {
     "expert": "-13.4",
     "raw linear": "accuracy .426, score -21.0",
     "raw mlp": "accuracy .338, score -21.0",
@@ -58,76 +57,42 @@ ORIGINAL: dict[Row, str] = {
 SMOKE = {"seeds": 2, "n_frames": 1500, "games": 2, "dagger_frames": 800}
 
 
-def check_code(c: Config) -> None:
-    """Refuse a code that cannot be fitted before anything is computed."""
-    ReSUEncoder(memory=c.memory, grid=c.grid)
-    if max(c.grid) > SIDE:
-        raise ValueError(f"a grid of {c.grid} cells does not fit frames of {SIDE} x {SIDE} pixels")
-
-
-def load_demonstrations(run: Run, seed: int) -> atari_play.Buffer:
-    """This seed's frames of the expert at play, collected first if they are not there."""
-    c = run.config
-    name = f"pong_{c.expert}" + ("" if c.source == "ram" else "_pixels")
-    name += "" if c.sticky == 0.25 else f"_sticky{c.sticky:g}"
-    return atari_play.load_or_collect(
-        run.data, name, lambda: EXPERTS[c.expert](c.source), c.n_frames, seed, sticky=c.sticky
-    )
-
-
-def main(argv: list[str] | None = None) -> None:
-    """All cells, then the table, the verdicts and the figure."""
-    config = parse_config(Config, argv, SMOKE)
+def check(config: Config) -> None:
+    """Refuse what cannot be fitted before anything is computed."""
     require_positive(config, "seeds", "n_frames", "games", "dagger_frames", "epochs")
-    check_code(config)
-    variant = "" if config.expert == "reactive" else f"_{config.expert}"
-    variant += "" if config.sticky == 0.25 else f"_sticky{config.sticky:g}"
-    run = start_run(__file__, config, variant)
+    ReSUEncoder(memory=config.memory, grid=config.grid)
+    if max(config.grid) > SIDE:
+        raise ValueError(f"a grid of {config.grid} cells does not fit frames of {SIDE} x {SIDE} pixels")
+
+
+def variant(config: Config) -> str:
+    """The winning expert's clones, and games without sticky actions, are results of their own."""
+    expert = "" if config.expert == "reactive" else f"_{config.expert}"
+    return expert + ("" if config.sticky == 0.25 else f"_sticky{config.sticky:g}")
+
+
+def cells(run: Run) -> dict[ArmName, list[dict[str, Any]]]:
+    """A cell per arm and seed."""
     c = run.config
-    rows_wanted = [row for row in ROWS if row in c.rows]
-    if c.dagger_rounds:
-        rows_wanted = [row for row in rows_wanted if row in ("random", "expert", "resu mlp")]
     seeds = range(c.first_seed, c.first_seed + c.seeds)
-    not_of_a_cell = ("seeds", "first_seed", "rows", "smoke")
-    options = {name: value for name, value in asdict(c).items() if name not in not_of_a_cell}
-    task = clone_cells.Imitation(
-        game="pong",
-        env={"sticky": c.sticky},
-        expert=lambda: EXPERTS[c.expert](c.source),
-        class_names=CLASS_NAMES,
-        demonstrations=lambda seed: load_demonstrations(run, seed),
-        games=c.games,
-        epochs=c.epochs,
-        grid=c.grid,
-        memory=c.memory,
-        rounds=c.dagger_rounds,
-        round_frames=c.dagger_frames,
-        save_as=f"pong_{c.expert}" + ("" if c.sticky == 0.25 else f"_sticky{c.sticky:g}"),
-    )
-    cells = {
-        row: [
-            run.cell(
-                partial(clone_cells.measure, run, task, row, seed, save=seed == c.first_seed),
-                row=row, seed=seed, **options,
-            )
-            for seed in seeds
-        ]
-        for row in rows_wanted
-    }  # fmt: skip
-    table, verdicts, figure, scores = clone_cells.tabulate(
-        cells,
+    options = {name: value for name, value in vars(c).items() if name not in ("seeds", "first_seed", "rows", "smoke")}
+    return clone_cells.cells(run, clone_cells.plan(c.rows, seeds, game="pong", **options))
+
+
+def report(c: Config, found: dict[ArmName, list[dict[str, Any]]]) -> Report:
+    """Table, verdicts, figure."""
+    whole = not c.dagger_rounds and c.sticky == 0.25  # what was left out of this one is shown as missing
+    return clone_cells.report(
+        found,
         MARGIN,
         f"Pong, imitating the {c.expert} expert, sticky {c.sticky:g}",
-        ORIGINAL if c.expert == "reactive" else None,
+        original=ORIGINAL if c.expert == "reactive" else None,
+        left_out=[arm for arm in ARMS if arm not in found] if whole else (),
+        target=TARGET if c.expert == "winning" else None,
     )
-    if not c.dagger_rounds and c.sticky == 0.25:  # what was left out is shown as missing
-        table += [
-            dict.fromkeys(table[0], "missing") | {"policy": LABELS[row]} for row in ROWS if row not in rows_wanted
-        ]
-    if c.expert == "winning" and "resu mlp" in cells:
-        verdicts.append(clone_cells.judge_target(cells["resu mlp"], TARGET))
-    run.finish(table, verdicts, figure, **scores)
 
+
+STAGE = Stage(__file__, Config, cells, report, smoke=SMOKE, check=check, variant=variant)
 
 if __name__ == "__main__":
-    guard(main)
+    guard(STAGE.main)

@@ -27,7 +27,8 @@ import stats_ci
 import transfer_cells
 from convnet import ConvPolicy
 from players import TASKS
-from stage_io import Run, guard, parse_config, require_positive, start_run
+from stage_io import guard, parse_config, require_positive
+from stage_run import LegacyRun, start_run
 from transfer_cells import Protocol
 
 GAME = "pong"
@@ -54,7 +55,7 @@ class Config:
 SMOKE = {"seeds": 2, "n_frames": 1200, "games": 1, "epochs": 1, "cnn_epochs": 1, "max_steps": 150}
 
 
-def resu(run: Run, protocol: Protocol, seed: int) -> dict[str, Any]:
+def resu(run: LegacyRun, protocol: Protocol, seed: int) -> dict[str, Any]:
     """One seed's ReSU + MLP clone: accuracy, seconds to fit encoder and head, games."""
     buffer = protocol.demonstrations(run.data, GAME, seed)
     np.sum(buffer.frames[:, ::84], dtype=np.int64)  # from disk into memory
@@ -70,7 +71,7 @@ def resu(run: Run, protocol: Protocol, seed: int) -> dict[str, Any]:
     }
 
 
-def cnn(run: Run, protocol: Protocol, seed: int) -> dict[str, Any]:
+def cnn(run: LegacyRun, protocol: Protocol, seed: int) -> dict[str, Any]:
     """One seed's CNN clone: accuracy, seconds to train, games."""
     c = run.config
     model, accuracy, seconds = transfer_cells.cnn_of(
@@ -85,7 +86,7 @@ def cnn(run: Run, protocol: Protocol, seed: int) -> dict[str, Any]:
     }
 
 
-def tune(run: Run, protocol: Protocol) -> None:
+def tune(run: LegacyRun, protocol: Protocol) -> None:
     """Validation accuracy of every setting for both sides on the tuning seed."""
     buffer = protocol.demonstrations(run.data, GAME, TUNING_SEED)
     names = protocol.classes(GAME)

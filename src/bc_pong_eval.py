@@ -15,7 +15,8 @@ import numpy as np
 import atari_play
 import stats_ci
 from cloning import CLONED_BY, Clone
-from stage_io import guard, parse_config, require_positive, start_run
+from stage_io import guard, parse_config, require_positive
+from stage_run import start_run
 
 FRESH_GAMES = 900  # root seed: none of the replications that fitted or evaluated a clone
 

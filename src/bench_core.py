@@ -24,7 +24,8 @@ from players import TASKS
 from resu_conv import ReSUEncoder
 from resu_moments import LagMoments, changed_fraction
 from resu_streaming import StreamingReSU
-from stage_io import Run, guard, parse_config, peak_memory, require_positive, seconds, start_run
+from stage_io import guard, parse_config, peak_memory, require_positive, seconds
+from stage_run import LegacyRun, start_run
 
 MEMORY, HORIZON, N_UNITS, GRID = 8, 4, 4, (12, 12)  # 12 x 12 cells of 7 x 7 pixels: what avg_pool2d can do too
 OPTIONS: dict[str, Any] = {"memory": MEMORY, "horizon": HORIZON, "n_units": N_UNITS, "grid": GRID}
@@ -56,7 +57,7 @@ SMOKE = {
 }
 
 
-def load(run: Run, game: str) -> np.ndarray:
+def load(run: LegacyRun, game: str) -> np.ndarray:
     """Frames of random play in memory, as one episode: torch has no episode boundaries."""
     buffer = atari_play.random_play(run.data, game, run.config.n_frames, 0, **TASKS[game].env)
     return np.array(buffer.frames)
@@ -108,7 +109,9 @@ def step_times(frames: np.ndarray, encoder: ReSUEncoder) -> dict[str, float]:
     }
 
 
-def peer_times(run: Run, frames: np.ndarray, encoder: ReSUEncoder, found: dict[str, np.ndarray]) -> dict[str, float]:
+def peer_times(
+    run: LegacyRun, frames: np.ndarray, encoder: ReSUEncoder, found: dict[str, np.ndarray]
+) -> dict[str, float]:
     """name: seconds for all frames; torch's results go into `found`."""
     c = run.config
     times = {

@@ -17,7 +17,8 @@ import numpy as np
 import atari_play
 from atari_env import GAMES
 from resu_conv import ReSUEncoder
-from stage_io import guard, parse_config, require_positive, start_run
+from stage_io import guard, parse_config, require_positive
+from stage_run import start_run
 
 FIT_SECONDS, COLLECT_SECONDS, MOVE = 60.0, 45.0, 1e-3
 

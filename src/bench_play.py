@@ -21,7 +21,8 @@ import peers
 import stage_io
 from cloning import CLONED_BY, Clone
 from players import TASKS
-from stage_io import guard, parse_config, require_positive, start_run
+from stage_io import guard, parse_config, require_positive
+from stage_run import start_run
 
 TARGET = 0.9
 FIRST_SEED = 700  # games that no stage reports

@@ -21,7 +21,8 @@ import resu_sharding
 from players import TASKS
 from resu_conv import ReSUEncoder
 from resu_moments import LagMoments, changed_fraction
-from stage_io import duration, guard, n_cores, parse_config, peak_memory, require_positive, seconds, start_run
+from stage_io import duration, guard, n_cores, parse_config, peak_memory, require_positive, seconds
+from stage_run import start_run
 
 SIZES = {"84 x 84": 84, "168 x 168": 168, "210 x 160": 0}
 MEMORIES = (4, 8, 16, 32)

@@ -3,187 +3,273 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
 import atari_play
 import cloning
 import figures
+import player_cells
 import resu_controls
 import stats_ci
+from player_cells import Player
+from players import TASKS, demonstrations
 from resu_conv import ReSUEncoder
-from stage_io import Run
+from stage_report import Report
+from stage_run import Run, late, measured
+from stats_ci import Verdict
 
-Row = Literal[
+ArmName = Literal[
     "random", "expert", "raw linear", "raw mlp", "filters mlp", "pca mlp", "resu ridge", "resu linear", "resu mlp"
 ]
-ROWS: tuple[Row, ...] = get_args(Row)
-LABELS = {
-    "random": "random policy",
-    "expert": "expert",
-    "raw linear": "raw(t,t-1), linear",
-    "raw mlp": "raw(t,t-1), MLP 256x2",
-    "filters mlp": "random filters, MLP 256x2",
-    "pca mlp": "temporal PCA, MLP 256x2",
-    "resu ridge": "ReSU L1, closed-form ridge",
-    "resu linear": "ReSU L1, linear",
-    "resu mlp": "ReSU L1, MLP 256x2",
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A row of the table: a code and a head on it; without a code a player by itself."""
+
+    name: ArmName
+    label: str
+    code: Literal["", "raw", "filters", "pca", "resu"] = ""
+    head: Literal["", "ridge", "linear", "mlp"] = ""
+
+
+ARMS = {
+    arm.name: arm
+    for arm in (
+        Arm("random", "random policy"),
+        Arm("expert", "expert"),
+        Arm("raw linear", "raw(t,t-1), linear", "raw", "linear"),
+        Arm("raw mlp", "raw(t,t-1), MLP 256x2", "raw", "mlp"),
+        Arm("filters mlp", "random filters, MLP 256x2", "filters", "mlp"),
+        Arm("pca mlp", "temporal PCA, MLP 256x2", "pca", "mlp"),
+        Arm("resu ridge", "ReSU L1, closed-form ridge", "resu", "ridge"),
+        Arm("resu linear", "ReSU L1, linear", "resu", "linear"),
+        Arm("resu mlp", "ReSU L1, MLP 256x2", "resu", "mlp"),
+    )
 }
 
 
 @dataclass(frozen=True)
-class Imitation:
-    """One expert to imitate and how.
+class Setting:
+    """One cell: whom an arm imitates, in which game, and how.
 
-    game, env        what is played: `AtariEnv(game, **env)`
-    expert           makes the policy that is imitated; class_names  the actions it uses
-    demonstrations   its recorded games, by seed
-    games            evaluation games per seed
-    epochs, grid, memory   of every trained head; of every ReSU-like code
-    rounds, round_frames   of dataset aggregation
-    save_as          name under results/clones/ for the first seed's ReSU + MLP clone
+    row           name of the arm                      seed       of demonstrations, fit, head and games
+    n_frames      demonstrations  [agent steps]        games      evaluation games
+    dagger_rounds, dagger_frames   of dataset aggregation, frames per round
+    epochs, grid, memory           of every trained head; of every ReSU-like code
+    max_steps     games are cut here  [agent steps]    source     what the expert looks at
     """
 
+    row: ArmName
+    seed: int
     game: str
-    env: Mapping[str, Any]
-    expert: Callable[[], atari_play.Policy]
-    class_names: tuple[str, ...]
-    demonstrations: Callable[[int], atari_play.Buffer]
+    expert: str
+    n_frames: int
     games: int
+    sticky: float
+    dagger_rounds: int
+    dagger_frames: int
     epochs: int
     grid: tuple[int, int]
     memory: int
-    rounds: int
-    round_frames: int
-    save_as: str
+    max_steps: int = player_cells.FULL
+    source: str = late("ram")
+
+    @property
+    def limit(self) -> dict[str, int]:
+        """The option that cuts games, if they are cut."""
+        return {} if self.max_steps == player_cells.FULL else {"max_steps": self.max_steps}
+
+    @property
+    def env(self) -> dict[str, Any]:
+        """Options of `AtariEnv`."""
+        return {"sticky": self.sticky, **self.limit, **TASKS[self.game].env}
+
+    @property
+    def clone(self) -> str:
+        """Name under results/clones/."""
+        aggregated = "_dagger" if self.dagger_rounds and self.game != "pong" else ""
+        return f"{self.game}_{self.expert}{aggregated}" + ("" if self.sticky == 0.25 else f"_sticky{self.sticky:g}")
+
+    def teacher(self) -> atari_play.Policy:
+        """A new player to imitate."""
+        make = TASKS[self.game].experts[self.expert]
+        return make() if self.source == "ram" else make(self.source)
+
+    def demonstrations(self, folder: Path) -> atari_play.Buffer:
+        """Its recorded games, collected first if they are not there."""
+        if self.source == "ram":
+            return demonstrations(folder, self.game, self.expert, self.n_frames, self.seed, self.sticky, **self.limit)
+        name = f"{self.game}_{self.expert}_{self.source}" + ("" if self.sticky == 0.25 else f"_sticky{self.sticky:g}")
+        return atari_play.load_or_collect(folder, name, self.teacher, self.n_frames, self.seed, self.game, **self.env)
 
 
-def make_code(
-    row: str, demonstrations: atari_play.Buffer, seed: int, grid: tuple[int, int], memory: int
-) -> cloning.Code:
-    """The features of a row, fitted on the demonstrations' frames where they need fitting."""
-    if row.startswith("raw"):
+def make_code(arm: Arm, buffer: atari_play.Buffer, seed: int, grid: tuple[int, int], memory: int) -> cloning.Code:
+    """The features of an arm, fitted on the demonstrations' frames where they need fitting."""
+    if arm.code == "raw":
         return resu_controls.RawPixels(2)
-    encoder = ReSUEncoder(memory=memory, grid=grid).fit(demonstrations.episode_frames())
-    if row.startswith("filters"):
+    encoder = ReSUEncoder(memory=memory, grid=grid).fit(buffer.episode_frames())
+    if arm.code == "filters":
         return resu_controls.random_filters(encoder, seed)
-    return resu_controls.temporal_pca(encoder) if row.startswith("pca") else encoder
+    return resu_controls.temporal_pca(encoder) if arm.code == "pca" else encoder
 
 
-def measure(run: Run, task: Imitation, row: Row, seed: int, save: bool) -> dict[str, Any]:
-    """One cell: fit on this seed's demonstrations, then play its evaluation games.
+@measured(shelf="clones")
+def measure(run: Run, setting: Setting) -> dict[str, Any]:
+    """Fit on this seed's demonstrations, then play its evaluation games.
 
-    save      keep the clone if it is a ReSU + MLP one
-    Returns   scores and lengths per game; of clones also fit_seconds and accuracies, before and after each round
+    Returns   scores and lengths per game, fit_seconds, and accuracies before and after each round
     """
-    result: dict[str, Any] = {}
-    if row == "random":
-        policy: atari_play.Policy = atari_play.RandomPolicy()
-    elif row == "expert":
-        policy = task.expert()
-    else:
-        demonstrations = task.demonstrations(seed)
-        started = time.perf_counter()
-        policy, accuracies = cloning.clone_policy(
-            make_code(row, demonstrations, seed, task.grid, task.memory),
-            demonstrations,
-            task.class_names,
-            row.split()[-1],
-            seed,
-            teacher=task.expert(),
-            rounds=task.rounds,
-            n_frames=task.round_frames,
-            epochs=task.epochs,
-            report=run.log,
-            game=task.game,
-            **task.env,
-        )
-        result = {"accuracies": accuracies, "fit_seconds": time.perf_counter() - started}
-        if save and row == "resu mlp":
-            policy.save(run.results / "clones" / task.save_as)
-    games = atari_play.play(
-        policy, task.games, (seed, atari_play.EVALUATION), task.game, f"{row}, seed {seed}", **task.env
-    )
-    result |= {"scores": [g.score for g in games], "lengths": [g.length for g in games]}
-    run.log(f"{LABELS[row]}, seed {seed}: {np.mean(result['scores']):.2f} {result.get('accuracies', '')}")
+    return _measure(run, setting)[0]
+
+
+@measured(shelf="clones")
+def measure_and_save(run: Run, setting: Setting) -> dict[str, Any]:
+    """The same cell; the clone itself is kept under results/clones/."""
+    result, clone = _measure(run, setting)
+    clone.save(run.results / "clones" / setting.clone)
     return result
 
 
-def tabulate(
-    cells: Mapping[Row, Sequence[Mapping[str, Any]]],
+def _measure(run: Run, s: Setting) -> tuple[dict[str, Any], cloning.Clone]:
+    arm, task = ARMS[s.row], TASKS[s.game]
+    buffer = s.demonstrations(run.data)
+    started = time.perf_counter()
+    clone, accuracies = cloning.clone_policy(
+        make_code(arm, buffer, s.seed, s.grid, s.memory),
+        buffer,
+        task.classes(s.expert),
+        arm.head,
+        s.seed,
+        teacher=s.teacher(),
+        rounds=s.dagger_rounds,
+        n_frames=s.dagger_frames,
+        epochs=s.epochs,
+        report=run.log,
+        game=s.game,
+        **s.env,
+    )
+    seconds = time.perf_counter() - started
+    seeds = (s.seed, atari_play.EVALUATION)
+    games = atari_play.play(clone, s.games, seeds, s.game, f"{s.row}, seed {s.seed}", **s.env)
+    scores = [game.score for game in games]
+    run.log(f"{arm.label}, seed {s.seed}: {np.mean(scores):.2f} {accuracies}")
+    lengths = [game.length for game in games]
+    return {"accuracies": accuracies, "fit_seconds": seconds, "scores": scores, "lengths": lengths}, clone
+
+
+def cells(run: Run, settings: Mapping[ArmName, Sequence[Setting]]) -> dict[ArmName, list[dict[str, Any]]]:
+    """Everything the table needs: a cell per arm and seed. The first seed's ReSU + MLP clone is kept."""
+
+    def cell(arm: Arm, s: Setting, first: bool) -> dict[str, Any]:
+        if not arm.code:
+            who = "random" if arm.name == "random" else s.expert
+            source = s.source if arm.name == "expert" else "ram"
+            player = Player(s.seed, s.games, s.game, who, source, s.sticky, s.max_steps)
+            return run.cell(player_cells.measure, player)
+        if not (first and arm.name == "resu mlp"):
+            return run.cell(measure, s)
+        kept = run.results / "clones"
+        files = [kept / f"{s.clone}_{part}.npz" for part in ("encoder", "head")]
+        return run.cell(measure_and_save, s, makes=files)
+
+    return {name: [cell(ARMS[name], s, i == 0) for i, s in enumerate(its)] for name, its in settings.items()}
+
+
+def plan(arms: Sequence[ArmName], seeds: Sequence[int], **options: Any) -> dict[ArmName, list[Setting]]:
+    """The settings of some arms: with dataset aggregation the ReSU + MLP clone alone, beside the players."""
+    if options["dagger_rounds"]:
+        arms = [arm for arm in arms if arm in ("random", "expert", "resu mlp")]
+    return {arm: [Setting(arm, seed, **options) for seed in seeds] for arm in ARMS if arm in arms}
+
+
+def report(
+    found: Mapping[ArmName, Sequence[Mapping[str, Any]]],
     margin: float,
     title: str,
-    original: Mapping[Row, str] | None = None,
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]], figures.Figure, dict[str, Any]]:
-    """Table, verdicts, figure and arrays (scores by row) of finished cells.
+    *,
+    original: Mapping[ArmName, str] | None = None,
+    left_out: Sequence[ArmName] = (),
+    target: float | None = None,
+) -> Report:
+    """Table, verdicts, figure and arrays (scores by arm) of finished cells.
 
-    cells    row: one result of `measure` per seed, the same seeds in every row
-    margin   within which two scores count as equivalent  [points]
-    original what the original investigation reports of a row
+    found     arm: one result per seed, the same seeds for every arm
+    margin    within which two scores count as equivalent  [points]
+    original  what the original investigation reports of an arm
+    left_out  arms that are shown as missing
+    target    points that the clone should exceed, if it is a claim
     """
     rng = np.random.default_rng(0)
-    rows = list(cells)
-    means = {row: stats_ci.mean_over_games([cell["scores"] for cell in cells[row]]) for row in rows}
-    estimates = {row: stats_ci.estimate(means[row], rng) for row in rows}
-    n_seeds, n_games = len(cells[rows[0]]), len(cells[rows[0]][0]["scores"])
-    table = []
-    for row in rows:
-        accuracy = [cell["accuracies"][-1] for cell in cells[row] if "accuracies" in cell]
-        table.append(
-            {
-                "policy": LABELS[row],
-                **({"original": original.get(row, "")} if original else {}),
-                "validation accuracy": f"{np.mean(accuracy):.3f}" if accuracy else "",
-                "score [95 % interval over seeds]": str(estimates[row]),
-                "worst and best game": f"{min(min(x['scores']) for x in cells[row]):.0f} .. "
-                f"{max(max(x['scores']) for x in cells[row]):.0f}",
-                "seeds x games": f"{n_seeds} x {n_games}",
-            }
-        )
-    verdicts = []
-
-    def judge(claim: str, difference: stats_ci.Estimate, verdict: str) -> None:
-        verdicts.append({"claim": claim, "estimate": str(difference), "verdict": verdict})
-
-    if "expert" in rows and "resu mlp" in rows:
-        difference = stats_ci.paired_difference(means["resu mlp"], means["expert"], rng)
-        judge(
-            f"the clone is equivalent to its expert (within {margin:g})",
-            difference,
-            stats_ci.verdict_equivalent(difference, margin),
-        )
-        judge(
-            f"the clone is no worse than its expert by {margin:g}",
-            difference,
-            stats_ci.verdict_not_worse(difference, margin),
-        )
-    for row in rows:
-        if row not in ("expert", "resu mlp") and "resu mlp" in rows:
-            difference = stats_ci.paired_difference(means["resu mlp"], means[row], rng)
-            judge(f"ReSU L1 with an MLP scores above: {LABELS[row]}", difference, stats_ci.verdict_positive(difference))
-    if "raw linear" in rows and "resu linear" in rows:
-        difference = stats_ci.paired_difference(means["resu linear"], means["raw linear"], rng)
-        judge("linear heads: ReSU L1 scores above raw(t,t-1)", difference, stats_ci.verdict_positive(difference))
-    figure = figures.score_intervals(
-        [LABELS[row] for row in rows],
-        [estimates[row] for row in rows],
-        [means[row] for row in rows],
-        f"{title}: mean of {n_games} games per seed",
-        f"score per game; dots: {n_seeds} seeds, black: mean and 95 % bootstrap interval",
+    means = {name: stats_ci.mean_over_games([cell["scores"] for cell in its]) for name, its in found.items()}
+    estimates = {name: stats_ci.estimate(values, rng) for name, values in means.items()}
+    some = next(iter(found.values()))
+    size = f"{len(some)} x {len(some[0]['scores'])}"
+    rows = [_row(ARMS[name], found[name], estimates[name], size, original) for name in found]
+    rows += [dict.fromkeys(rows[0], "missing") | {"policy": ARMS[name].label} for name in left_out]
+    verdicts = _verdicts(means, margin, rng)
+    if target is not None and "resu mlp" in means:
+        verdicts.append(judge_target(means["resu mlp"], target))
+    figure = partial(
+        figures.score_intervals,
+        [ARMS[name].label for name in found],
+        list(estimates.values()),
+        list(means.values()),
+        f"{title}: mean of {len(some[0]['scores'])} games per seed",
+        f"score per game; dots: {len(some)} seeds, black: mean and 95 % bootstrap interval",
     )
-    scores = {row.replace(" ", "_"): np.array([cell["scores"] for cell in cells[row]]) for row in rows}
-    return table, verdicts, figure, scores
+    scores = {name.replace(" ", "_"): np.array([cell["scores"] for cell in its]) for name, its in found.items()}
+    return Report(rows, verdicts, {"": figure}, arrays=scores)
 
 
-def judge_target(cells: Sequence[Mapping[str, Any]], target: float) -> dict[str, Any]:
-    """The verdict on "the clone scores more than the target"."""
-    means = stats_ci.mean_over_games([cell["scores"] for cell in cells])
-    rng = np.random.default_rng(0)
+def _row(
+    arm: Arm,
+    cells: Sequence[Mapping[str, Any]],
+    score: stats_ci.Estimate,
+    size: str,
+    original: Mapping[ArmName, str] | None,
+) -> dict[str, Any]:
+    accuracy = [cell["accuracies"][-1] for cell in cells if "accuracies" in cell]
+    scores = [cell["scores"] for cell in cells]
     return {
-        "claim": f"the clone scores more than {target:+g}",
-        "estimate": str(stats_ci.estimate(means, rng)),
-        "verdict": stats_ci.verdict_positive(stats_ci.estimate(means - target, rng)),
+        "policy": arm.label,
+        **({"original": original.get(arm.name, "")} if original else {}),
+        "validation accuracy": f"{np.mean(accuracy):.3f}" if accuracy else "",
+        "score [95 % interval over seeds]": score,
+        "worst and best game": f"{np.min(scores):.0f} .. {np.max(scores):.0f}",
+        "seeds x games": size,
     }
+
+
+def _verdicts(means: Mapping[ArmName, np.ndarray], margin: float, rng: np.random.Generator) -> list[Verdict]:
+    verdicts = []
+    if "expert" in means and "resu mlp" in means:
+        gap = stats_ci.paired_difference(means["resu mlp"], means["expert"], rng)
+        text = f"the clone is equivalent to its expert (within {margin:g})"
+        verdicts.append(Verdict("clone = expert", text, gap, stats_ci.verdict_equivalent(gap, margin), margin))
+        text = f"the clone is no worse than its expert by {margin:g}"
+        verdicts.append(Verdict("clone not below expert", text, gap, stats_ci.verdict_not_worse(gap, margin), margin))
+    for name in means:
+        if name not in ("expert", "resu mlp") and "resu mlp" in means:
+            gap = stats_ci.paired_difference(means["resu mlp"], means[name], rng)
+            text = f"ReSU L1 with an MLP scores above: {ARMS[name].label}"
+            verdicts.append(Verdict(f"resu mlp > {name}", text, gap, stats_ci.verdict_positive(gap)))
+    if "raw linear" in means and "resu linear" in means:
+        gap = stats_ci.paired_difference(means["resu linear"], means["raw linear"], rng)
+        text = "linear heads: ReSU L1 scores above raw(t,t-1)"
+        verdicts.append(Verdict("resu linear > raw linear", text, gap, stats_ci.verdict_positive(gap)))
+    return verdicts
+
+
+def judge_target(means: np.ndarray, target: float) -> Verdict:
+    """The verdict on "the clone scores more than the target"; means (seeds,)."""
+    rng = np.random.default_rng(0)
+    found, above = stats_ci.estimate(means, rng), stats_ci.estimate(means - target, rng)
+    text = f"the clone scores more than {target:+g}"
+    return Verdict("clone > target", text, found, stats_ci.verdict_positive(above), target)

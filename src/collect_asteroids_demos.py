@@ -12,7 +12,8 @@ from typing import Literal
 import tyro
 
 import players
-from stage_io import guard, parse_config, require_positive, start_run
+from stage_io import guard, parse_config, require_positive
+from stage_run import start_run
 
 GAME = "asteroids"
 

@@ -13,7 +13,8 @@ import tyro
 
 import atari_play
 from resu_moments import changed_fraction
-from stage_io import guard, parse_config, require_positive, start_run
+from stage_io import guard, parse_config, require_positive
+from stage_run import start_run
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ import resu_files
 import si_labels
 from atari_play import random_play
 from resu_moments import changed_fraction
-from stage_io import guard, parse_config, require_positive, start_run
+from stage_io import guard, parse_config, require_positive
+from stage_run import start_run
 
 
 @dataclass(frozen=True)

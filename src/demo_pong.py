@@ -22,7 +22,9 @@ import resu_files
 import stats_ci
 from pong_expert import CLASS_NAMES, EXPERTS
 from resu_conv import ReSUEncoder
-from stage_io import guard, markdown_table, parse_config, require_positive, start_run
+from stage_io import guard, parse_config, require_positive
+from stage_report import markdown_table
+from stage_run import start_run
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ import numpy as np
 import figures
 import stats_ci
 from si_probe_cells import GROUPS, ORIGINAL, STACK, TARGETS, collect_cells
-from stage_io import guard, parse_config, require_positive, start_run
+from stage_io import guard, parse_config, require_positive
+from stage_run import start_run
 
 MARGIN = 0.005  # R2 within which two codes count as equivalent
 CODES = (

@@ -25,7 +25,8 @@ import rl_dqn
 import stats_ci
 from rl_cells import Setting
 from rl_dqn import Recipe
-from stage_io import Run, guard, parse_config, require_positive, start_run
+from stage_io import guard, parse_config, require_positive
+from stage_run import LegacyRun, start_run
 
 GAME, LEARNED = "pong", -15.0  # points; random play has about -20.4
 NOTE = (
@@ -80,7 +81,7 @@ SMOKE = {
 }
 
 
-def measure(run: Run, setting: Setting, recipe: Recipe, seed: int) -> dict[str, Any]:
+def measure(run: LegacyRun, setting: Setting, recipe: Recipe, seed: int) -> dict[str, Any]:
     """One seed: fit, learn, evaluate after --steps and at the end."""
     learned = rl_cells.learn(
         run.data, setting, rl_dqn, recipe, seed, evaluate_at=(run.config.steps,), log=run.config.tensorboard

@@ -38,7 +38,8 @@ from heads import DenseHead, Scaling
 from rl_cells import Setting
 from rl_dqn import Recipe
 from rl_training import OnFeatures
-from stage_io import Run, guard, parse_config, require_positive, start_run
+from stage_io import guard, parse_config, require_positive
+from stage_run import LegacyRun, start_run
 from transfer_cells import Protocol
 
 GAME = "pong"
@@ -80,7 +81,7 @@ SMOKE = {
 }
 
 
-def clone_and_view(run: Run, setting: Setting, seed: int) -> tuple[Clone, OnFeatures]:
+def clone_and_view(run: LegacyRun, setting: Setting, seed: int) -> tuple[Clone, OnFeatures]:
     """This seed's clone of the reactive expert, and the view through its code."""
     c = run.config
     protocol = Protocol(c.n_frames, epochs=1 if c.smoke else 6, max_steps=c.max_steps)
@@ -90,7 +91,7 @@ def clone_and_view(run: Run, setting: Setting, seed: int) -> tuple[Clone, OnFeat
     return clone, OnFeatures(encoder, Scaling.fit(features))
 
 
-def calibrated(run: Run, setting: Setting, clone: Clone, view: OnFeatures, seed: int) -> DenseHead:
+def calibrated(run: LegacyRun, setting: Setting, clone: Clone, view: OnFeatures, seed: int) -> DenseHead:
     """The clone's action values, from games of its own."""
     c = run.config
     player = Exploring(clone, c.epsilon, setting.names)
@@ -105,7 +106,7 @@ def calibrated(run: Run, setting: Setting, clone: Clone, view: OnFeatures, seed:
     )  # fmt: skip
 
 
-def measure(run: Run, setting: Setting, recipe: Recipe, arm: Arm, seed: int) -> dict[str, Any]:
+def measure(run: LegacyRun, setting: Setting, recipe: Recipe, arm: Arm, seed: int) -> dict[str, Any]:
     """One seed of one arm."""
     c = run.config
     clone, view = clone_and_view(run, setting, seed)
@@ -126,7 +127,7 @@ def measure(run: Run, setting: Setting, recipe: Recipe, arm: Arm, seed: int) -> 
     return {**learned.as_result(), "begun": begun}
 
 
-def before_learning(run: Run, setting: Setting, seed: int) -> list[float]:
+def before_learning(run: LegacyRun, setting: Setting, seed: int) -> list[float]:
     """Scores of this seed's clone."""
     return setting.evaluate(clone_and_view(run, setting, seed)[0], seed, f"clone, seed {seed}")
 

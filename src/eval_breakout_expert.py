@@ -9,14 +9,20 @@ Run        python src/eval_breakout_expert.py            (10 min on 2 cores)
 """
 
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 import figures
 import player_cells
 import stats_ci
+from player_cells import Player
 from players import TASKS
-from stage_io import guard, parse_config, require_positive, start_run
+from stage_io import guard, require_positive
+from stage_report import Report
+from stage_run import Run, Stage
+from stats_ci import Verdict
 
 GAME, TARGET = "breakout", 120.0
 
@@ -36,34 +42,48 @@ class Config:
 SMOKE = {"seeds": 2, "n_games": 1, "pixel_games": 1, "sticky": (0.25,), "max_steps": 150}
 
 
-def main(argv: list[str] | None = None) -> None:
-    """All cells, then table, verdict and figure."""
-    config = parse_config(Config, argv, SMOKE)
+def check(config: Config) -> None:
+    """Refuse empty runs."""
     require_positive(config, "seeds", "n_games", "pixel_games")
-    run = start_run(__file__, config)
-    c = run.config
-    task = TASKS[GAME]
-    wanted = [
-        e for sticky in c.sticky for e in player_cells.entries(GAME, sticky, c.n_games, c.pixel_games, c.max_steps)
-    ]
-    rows, means, estimates = player_cells.tabulate(run, wanted, c.seeds, {(GAME, "tracking"): "38"})
+
+
+def players(c: Config) -> list[Player]:
+    """Random play and the experts, from memory and from pixels."""
+    lineups = [player_cells.lineup(GAME, sticky, c.n_games, c.pixel_games, c.max_steps) for sticky in c.sticky]
+    return [player for lineup in lineups for player in lineup]
+
+
+def cells(run: Run) -> list[list[dict[str, Any]]]:
+    """Of every player a cell per seed."""
+    return player_cells.cells(run, players(run.config), run.config.seeds)
+
+
+def report(c: Config, found: list[list[dict[str, Any]]]) -> Report:
+    """Table, verdict, figure."""
+    task, rng = TASKS[GAME], np.random.default_rng(0)
+    means = player_cells.means_of(players(c), found)
+    estimates = {key: stats_ci.estimate(values, rng) for key, values in means.items()}
     best = f"{task.label}: {task.best}, from ram, sticky {c.sticky[0]:g}"
     above = stats_ci.estimate(means[best] - TARGET, np.random.default_rng(0))
-    verdict = {
-        "claim": f"the {task.best} expert averages more than {TARGET:g}",
-        "estimate": str(estimates[best]),
-        "verdict": stats_ci.verdict_positive(above),
-    }
-    figure = figures.score_intervals(
+    text = f"the {task.best} expert averages more than {TARGET:g}"
+    figure = partial(
+        figures.score_intervals,
         [key.removeprefix(f"{task.label}: ") for key in means],
         list(estimates.values()),
         list(means.values()),
         "Hand-written Breakout experts: mean score per seed",
         f"score per game; dots: {c.seeds} seeds, black: mean and 95 % bootstrap interval",
     )
-    notes = ["Sticky 0 is for comparison only: without sticky actions the same few games are played again and again."]
-    run.finish(rows, [verdict], figure, notes, **{key.replace(" ", "_"): values for key, values in means.items()})
+    return Report(
+        player_cells.table(players(c), found, estimates, {(GAME, "tracking"): "38"}),
+        [Verdict("best > target", text, estimates[best], stats_ci.verdict_positive(above), TARGET)],
+        {"": figure},
+        ["Sticky 0 is for comparison only: without sticky actions the same few games are played again and again."],
+        {key.replace(" ", "_"): values for key, values in means.items()},
+    )
 
+
+STAGE = Stage(__file__, Config, cells, report, smoke=SMOKE, check=check)
 
 if __name__ == "__main__":
-    guard(main)
+    guard(STAGE.main)

@@ -11,15 +11,20 @@ Run        python src/eval_expert.py                    (35 min on 2 cores, half
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 
 import figures
 import player_cells
 import stats_ci
+from player_cells import Player
 from players import TASKS
-from stage_io import guard, parse_config, require_positive, start_run
+from stage_io import guard, require_positive
+from stage_report import Report
+from stage_run import Run, Stage
+from stats_ci import Verdict
 
 Game = Literal["pong", "space_invaders", "asteroids", "enduro"]
 TARGETS: dict[Game, float] = {"pong": 15.0, "space_invaders": 600.0, "asteroids": 1000.0, "enduro": 100.0}
@@ -54,23 +59,35 @@ SMOKE = {
 }
 
 
-def main(argv: list[str] | None = None) -> None:
-    """All cells, then table, verdicts and figure."""
-    config = parse_config(Config, argv, SMOKE)
+def check(config: Config) -> None:
+    """Refuse empty runs."""
     require_positive(config, "seeds", "n_games", "pixel_games", "enduro_games")
-    run = start_run(__file__, config)
-    c = run.config
-    wanted = [
-        entry
+
+
+def players(c: Config) -> list[Player]:
+    """Random play and the experts of every game, from memory and, where they can, from pixels."""
+    return [
+        player
         for game in c.games
         for sticky in (c.sticky[:1] if game == "enduro" else c.sticky)
-        for entry in player_cells.entries(
+        for player in player_cells.lineup(
             game, sticky, c.enduro_games if game == "enduro" else c.n_games, c.pixel_games, c.max_steps
         )
     ]
-    rows, means, estimates = player_cells.tabulate(run, wanted, c.seeds, ORIGINAL)
+
+
+def cells(run: Run) -> list[list[dict[str, Any]]]:
+    """Of every player a cell per seed."""
+    return player_cells.cells(run, players(run.config), run.config.seeds)
+
+
+def report(c: Config, found: list[list[dict[str, Any]]]) -> Report:
+    """Table, verdicts, figure."""
     rng = np.random.default_rng(0)
+    means = player_cells.means_of(players(c), found)
+    estimates = {key: stats_ci.estimate(values, rng) for key, values in means.items()}
     verdicts, panels = [], {}
+    rng = np.random.default_rng(0)
     for game in c.games:
         task = TASKS[game]
         keys = [key for key in means if key.startswith(f"{task.label}: ")]
@@ -81,21 +98,25 @@ def main(argv: list[str] | None = None) -> None:
         )
         best = f"{task.label}: {task.best}, from ram, sticky {c.sticky[0]:g}"
         above = stats_ci.estimate(means[best] - TARGETS[game], rng)
-        verdicts.append(
-            {
-                "claim": f"{task.label}: the {task.best} expert averages more than {TARGETS[game]:g}",
-                "estimate": str(estimates[best]),
-                "verdict": stats_ci.verdict_positive(above),
-            }
-        )
-    figure = figures.score_panels(
+        text = f"{task.label}: the {task.best} expert averages more than {TARGETS[game]:g}"
+        word = stats_ci.verdict_positive(above)
+        verdicts.append(Verdict(f"{game}: best > target", text, estimates[best], word, TARGETS[game]))
+    figure = partial(
+        figures.score_panels,
         panels,
         "Hand-written experts: mean score per seed",
         f"score per game; dots: {c.seeds} seeds, black: mean and 95 % bootstrap interval",
     )
-    notes = ["Sticky 0 is for comparison only: without sticky actions the same few games are played again and again."]
-    run.finish(rows, verdicts, figure, notes, **{key.replace(" ", "_"): values for key, values in means.items()})
+    return Report(
+        player_cells.table(players(c), found, estimates, ORIGINAL),
+        verdicts,
+        {"": figure},
+        ["Sticky 0 is for comparison only: without sticky actions the same few games are played again and again."],
+        {key.replace(" ", "_"): values for key, values in means.items()},
+    )
 
+
+STAGE = Stage(__file__, Config, cells, report, smoke=SMOKE, check=check)
 
 if __name__ == "__main__":
-    guard(main)
+    guard(STAGE.main)

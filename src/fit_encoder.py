@@ -20,7 +20,8 @@ import tyro
 
 import atari_play
 import resu_sharding
-from stage_io import guard, parse_config, progress, require_positive, start_run
+from stage_io import guard, parse_config, progress, require_positive
+from stage_run import start_run
 
 
 @dataclass(frozen=True)

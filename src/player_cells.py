@@ -1,10 +1,9 @@
-"""How good are policies by themselves? Scores, lengths and action frequencies, for the eval stages."""
+"""How good are policies by themselves? Scores, lengths and shares of actions, measured once for all stages."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,26 +11,28 @@ import numpy as np
 import atari_play
 import stats_ci
 from players import TASKS
-from stage_io import Run
+from stage_run import Run, late, measured
 
 FULL = 27_000  # agent steps of a full game at most
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One policy in one game.
+class Player:
+    """One policy in one game, with one seed.
 
-    game, expert   which (expert "random" for random play); source  what it looks at ("ram" or "pixels")
-    make           makes the policy       games  per seed       sticky, env  options of `AtariEnv`
+    games, sticky     evaluation games; probability that the emulator repeats an action
+    expert            a name of TASKS[game].experts, or "random" for random play
+    source            what an expert looks at: "ram" or "pixels"
+    max_steps         games are cut here  [agent steps]
     """
 
+    seed: int
+    games: int
     game: str
     expert: str
-    source: str
-    make: Callable[[], atari_play.Policy]
-    games: int
-    sticky: float
-    env: Mapping[str, Any]
+    source: str = "ram"
+    sticky: float = 0.25
+    max_steps: int = late(FULL)
 
     @property
     def label(self) -> str:
@@ -39,31 +40,37 @@ class Entry:
         who = "random play" if self.expert == "random" else f"{self.expert}, from {self.source}"
         return f"{TASKS[self.game].label}: {who}"
 
+    @property
+    def env(self) -> dict[str, Any]:
+        """Options of `AtariEnv` beside sticky."""
+        limit = {} if self.max_steps == FULL else {"max_steps": self.max_steps}
+        return {**TASKS[self.game].env, **limit}
 
-def player(game: str, expert: str, sticky: float, games: int, max_steps: int = FULL) -> Entry:
-    """An expert of a game, or "random" play, that looks at the RAM."""
-    task = TASKS[game]
-    env = dict(task.env) if max_steps == FULL else {**task.env, "max_steps": max_steps}
-    make = atari_play.RandomPolicy if expert == "random" else task.experts[expert]
-    return Entry(game, expert, "ram", make, games, sticky, env)
+    def policy(self) -> atari_play.Policy:
+        """A new one."""
+        if self.expert == "random":
+            return atari_play.RandomPolicy()
+        make = TASKS[self.game].experts[self.expert]
+        return make(source=self.source) if self.source != "ram" else make()
 
 
-def entries(game: str, sticky: float, games: int, pixel_games: int, max_steps: int = FULL) -> list[Entry]:
-    """Random play and every expert of a game, from RAM and, where they can, from pixels; games cut at max_steps."""
-    found = [player(game, "random", sticky, games, max_steps)]
+def lineup(game: str, sticky: float, games: int, pixel_games: int, max_steps: int = FULL) -> list[Player]:
+    """Random play and every expert of a game, from RAM and, where they can, from pixels; of seed 0."""
+    found = [Player(0, games, game, "random", sticky=sticky, max_steps=max_steps)]
     for name, make in TASKS[game].experts.items():
-        seeing = player(game, name, sticky, games, max_steps)
+        seeing = replace(found[0], expert=name)
         found.append(seeing)
         if hasattr(make(), "source"):
-            found.append(replace(seeing, source="pixels", games=pixel_games, make=partial(make, source="pixels")))
+            found.append(replace(seeing, source="pixels", games=pixel_games))
     return found
 
 
-def measure(entry: Entry, seed: int) -> dict[str, Any]:
-    """This seed's games. Returns scores, lengths, and the share of each action of the minimal set."""
+@measured(shelf="players")
+def measure(run: Run, player: Player) -> dict[str, Any]:
+    """Its games. Returns scores, lengths, and the share of each action of the minimal set."""
     played = atari_play.play(
-        entry.make(), entry.games, (seed, atari_play.EVALUATION), entry.game, f"{entry.label}, seed {seed}",
-        sticky=entry.sticky, **entry.env,
+        player.policy(), player.games, (player.seed, atari_play.EVALUATION), player.game,
+        f"{player.label}, seed {player.seed}", sticky=player.sticky, **player.env,
     )  # fmt: skip
     actions = np.sum([game.actions for game in played], axis=0)
     return {
@@ -73,41 +80,45 @@ def measure(entry: Entry, seed: int) -> dict[str, Any]:
     }
 
 
-def cell(run: Run, entry: Entry, seed: int) -> dict[str, Any]:
-    """The result of `measure`, computed once for all stages that show this policy."""
-    options = {"game": entry.game, "expert": entry.expert, "source": entry.source, "sticky": entry.sticky}
-    options |= {name: value for name, value in entry.env.items() if name == "max_steps"}
-    return run.cell(lambda: measure(entry, seed), shelf="players", seed=seed, games=entry.games, **options)
+def cells(run: Run, players: Sequence[Player], seeds: int) -> list[list[dict[str, Any]]]:
+    """Of every player a cell per seed, 0 to seeds - 1; measured once for all stages that show this player."""
+    return [[run.cell(measure, replace(player, seed=seed)) for seed in range(seeds)] for player in players]
 
 
-def tabulate(
-    run: Run, wanted: Sequence[Entry], seeds: int, original: Mapping[tuple[str, str], str]
-) -> tuple[list[dict[str, Any]], dict[str, np.ndarray], dict[str, stats_ci.Estimate]]:
-    """All cells: the table's rows, mean scores per seed and their estimates, by label and sticky probability.
+def means_of(players: Sequence[Player], found: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, np.ndarray]:
+    """(seeds,) mean scores, by label and sticky probability."""
+    return {
+        f"{player.label}, sticky {player.sticky:g}": stats_ci.mean_over_games([cell["scores"] for cell in its])
+        for player, its in zip(players, found, strict=True)
+    }
 
+
+def table(
+    players: Sequence[Player],
+    found: Sequence[Sequence[Mapping[str, Any]]],
+    estimates: Mapping[str, stats_ci.Estimate],
+    original: Mapping[tuple[str, str], str],
+) -> list[dict[str, Any]]:
+    """A row per player.
+
+    estimates  of the mean scores, under the keys of `means_of`
     original   (game, expert): what was reported elsewhere
     """
-    rng = np.random.default_rng(0)
-    rows, means, estimates = [], {}, {}
-    for entry in wanted:
-        cells = [cell(run, entry, seed) for seed in range(seeds)]
-        key = f"{entry.label}, sticky {entry.sticky:g}"
-        means[key] = stats_ci.mean_over_games([cell["scores"] for cell in cells])
-        estimates[key] = stats_ci.estimate(means[key], rng)
-        shares = np.mean([cell["actions"] for cell in cells], axis=0)
-        names = atari_play.environment(game=entry.game, sticky=entry.sticky, **entry.env).action_names
-        scores = np.concatenate([cell["scores"] for cell in cells])
+    rows = []
+    for player, its in zip(players, found, strict=True):
+        shares = np.mean([cell["actions"] for cell in its], axis=0)
+        names = atari_play.environment(game=player.game, sticky=player.sticky, **player.env).action_names
+        scores = np.concatenate([cell["scores"] for cell in its])
         rows.append(
             {
-                "policy": entry.label,
-                "sticky": f"{entry.sticky:g}",
-                "original": original.get((entry.game, entry.expert), "") if entry.source == "ram" else "",
-                "score [95 % interval over seeds]": str(estimates[key]),
+                "policy": player.label,
+                "sticky": f"{player.sticky:g}",
+                "original": original.get((player.game, player.expert), "") if player.source == "ram" else "",
+                "score [95 % interval over seeds]": estimates[f"{player.label}, sticky {player.sticky:g}"],
                 "worst and best game": f"{scores.min():.0f} .. {scores.max():.0f}",
-                "steps per game": f"{np.mean([cell['lengths'] for cell in cells]):.0f}",
+                "steps per game": f"{np.mean([cell['lengths'] for cell in its]):.0f}",
                 "actions": ", ".join(f"{n} {s:.2f}" for n, s in zip(names, shares, strict=True) if s >= 0.005),
-                "seeds x games": f"{seeds} x {entry.games}",
+                "seeds x games": f"{len(its)} x {player.games}",
             }
         )
-        run.log(str(rows[-1]))
-    return rows, means, estimates
+    return rows

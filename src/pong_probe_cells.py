@@ -18,7 +18,7 @@ import probes
 import resu_controls
 from atari_play import Buffer, random_play
 from resu_conv import ReSUEncoder
-from stage_io import Run
+from stage_run import LegacyRun
 
 AHEAD = 4  # steps
 # Target: columns of `targets`, and the original's R2 for raw(t), raw(t,t-1), L1 and L2
@@ -54,7 +54,7 @@ def targets(buffer: Buffer) -> tuple[np.ndarray, np.ndarray]:
     return found, np.isfinite(found).all(axis=1)
 
 
-def measure(run: Run, group: str, seed: int, **env_options: Any) -> dict[str, Any]:
+def measure(run: LegacyRun, group: str, seed: int, **env_options: Any) -> dict[str, Any]:
     """One cell: every code of a group, fitted and probed on one seed's frames.
 
     Returns   {"r2": {code: 8 numbers}, "strength": {code: 8 numbers}, "n": samples to fit on and to test on, and
@@ -110,7 +110,7 @@ def _features(
         yield code, np.concatenate([fitted.encode(frames) for frames in episodes])
 
 
-def collect_cells(run: Run, groups: tuple[str, ...], **env_options: Any) -> dict[str, np.ndarray]:
+def collect_cells(run: LegacyRun, groups: tuple[str, ...], **env_options: Any) -> dict[str, np.ndarray]:
     """R2 of every code of the groups: {code: (n seeds, 8)}; finished cells are read from their files."""
     c = run.config
     found: dict[str, list[Any]] = {}

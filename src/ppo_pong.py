@@ -34,7 +34,8 @@ from resu_conv import ReSUEncoder
 from rl_cells import Setting
 from rl_ppo import Recipe
 from rl_training import OnFeatures
-from stage_io import Run, guard, parse_config, require_positive, start_run
+from stage_io import guard, parse_config, require_positive
+from stage_run import LegacyRun, start_run
 
 TARGETS = {"pong": (17.0, 0.0), "breakout": (12.3,), "space_invaders": (466.0,)}  # in Pong above 0 is to win
 LABELS = {"features": "PPO on frozen ReSU features", "frames": "PPO on frames, DQN network"}
@@ -88,7 +89,7 @@ SMOKE = {
 }
 
 
-def beginning(run: Run, game: str) -> tuple[Clone, ReSUEncoder]:
+def beginning(run: LegacyRun, game: str) -> tuple[Clone, ReSUEncoder]:
     """The saved clone of the game's best expert, and its code."""
     name = CLONES[game]
     clone = Clone.load(run.results / "clones" / name, cloning.CLONED_BY[name] + (" --smoke" if run.smoke else ""))
@@ -96,7 +97,7 @@ def beginning(run: Run, game: str) -> tuple[Clone, ReSUEncoder]:
     return clone, clone.code
 
 
-def measure(run: Run, setting: Setting, recipe: Recipe, from_clone: bool, seed: int) -> dict[str, Any]:
+def measure(run: LegacyRun, setting: Setting, recipe: Recipe, from_clone: bool, seed: int) -> dict[str, Any]:
     """One seed: fit, learn, evaluate the final policy's likeliest actions in full games."""
     log = run.config.tensorboard
     if from_clone:

@@ -24,7 +24,8 @@ import figures
 import filter_shapes
 from deadleaves_claims import MAIN, RIDGE_CHECKED, judge, panoramas_text, text_of, values_of
 from resu_core import LagMoments, canonical_directions
-from stage_io import guard, parse_config, require_positive, start_run
+from stage_io import guard, parse_config, require_positive
+from stage_run import start_run
 
 N_CORRELATIONS = 5
 

@@ -18,7 +18,8 @@ import numpy as np
 import figures
 import stats_ci
 from pong_probe_cells import GROUPS, ORIGINAL, TARGETS, collect_cells, of_target, outlier_notes
-from stage_io import guard, parse_config, require_positive, start_run
+from stage_io import guard, parse_config, require_positive
+from stage_run import start_run
 
 CODES = (
     "raw(t)", "raw(t,t-1)", "raw, 8 frames", "raw, 11 frames", "L1, third", "L2, third", "L1", "L2",

@@ -25,7 +25,8 @@ from heads import Scaling
 from pong_probe_cells import STRIDE, TARGETS, targets
 from resu_conv import ReSUEncoder
 from resu_conv_action import ActionReSUEncoder
-from stage_io import Run, guard, parse_config, require_positive, start_run
+from stage_io import guard, parse_config, require_positive
+from stage_run import LegacyRun, start_run
 
 N_ACTIONS = 6  # Pong's minimal set
 MEMORY = 8  # past actions that are given, as many as layer 1 sees frames
@@ -78,7 +79,7 @@ def history(buffer: Buffer, actions: np.ndarray, now: bool) -> np.ndarray:
     return np.concatenate([np.nan_to_num(buffer.shifted(one_hot, -lag)) for lag in lags], axis=1).astype(np.float32)
 
 
-def measure(run: Run, group: str, seed: int) -> dict[str, Any]:
+def measure(run: LegacyRun, group: str, seed: int) -> dict[str, Any]:
     """One cell: the codes of a group on one seed's frames, probed on every third one."""
     buffer = random_play(run.data, "pong", run.config.n_frames, seed)
     truth, usable = targets(buffer)

@@ -16,7 +16,8 @@ import numpy as np
 import figures
 import stats_ci
 from pong_probe_cells import GROUPS, ORIGINAL, TARGETS, collect_cells, outlier_notes
-from stage_io import guard, parse_config, require_positive, start_run
+from stage_io import guard, parse_config, require_positive
+from stage_run import start_run
 
 TARGET = 0.95  # R2 of layer 2
 NAME = "ball velocity"

@@ -12,7 +12,8 @@ import resu_files
 from cloning import CLONED_BY, Clone, clone_policy, film
 from players import TASKS, demonstrations
 from resu_conv import ReSUEncoder
-from stage_io import guard, parse_config, start_run
+from stage_io import guard, parse_config
+from stage_run import start_run
 
 GAME = "asteroids"
 

@@ -18,7 +18,8 @@ import resu_files
 from atari_env import STEPS_PER_SECOND
 from cloning import CLONED_BY, Clone, at_work, film
 from players import TASKS
-from stage_io import guard, parse_config, start_run
+from stage_io import guard, parse_config
+from stage_run import start_run
 
 Name = Literal["pong", "pong_ppo", "breakout", "breakout_ppo", "space_invaders", "space_invaders_ppo", "enduro"]
 # What is shown: game, whose clone ("ppo" learned from reward), seconds left out at the start, seconds of play; GIFs of

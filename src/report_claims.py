@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from stage_report import shown
 from stats_ci import EQUIVALENT, REFUTED, SUPPORTED
 
 STANDS, FALLS, OPEN, MISSING = "stands", "falls", "undecided", "missing"
@@ -217,8 +218,8 @@ def decided(claim: Claim, results: Mapping[str, Mapping[str, Any]]) -> tuple[str
     row = next((row for row in document["verdicts"] if row["claim"] == claim.row), None)
     if row is None or row["verdict"] == MISSING:
         return "", MISSING
-    value = next((value for name, value in row.items() if name not in ("claim", "verdict")), "")
-    estimate = f"{value:.3g}" if isinstance(value, float) else str(value)
+    value = next((value for name, value in row.items() if name not in ("id", "claim", "verdict")), "")
+    estimate = shown(value)
     words = {word.split()[0] for word in row["verdict"].split(", ")}
     good, bad = ({REFUTED, EQUIVALENT}, {SUPPORTED}) if claim.opposite else ({SUPPORTED, EQUIVALENT}, {REFUTED})
     # "supported" or "refuted" says which side; "equivalent" counts where nothing else was decided

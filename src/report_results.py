@@ -9,7 +9,9 @@ Run        python src/report_results.py
            python src/report_results.py --smoke    (reports the smoke runs, proves nothing)
 """
 
+import importlib
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,8 @@ import report_claims
 import report_power
 import report_steps
 import resu_files
-from stage_io import ROOT, guard, markdown_table, parse_config
+from stage_io import ROOT, guard, parse_config
+from stage_report import markdown_table, verdict_row
 
 STAGES = tuple(
     (step.name, step.heading, step.question) for step in report_steps.STEPS if step.heading
@@ -36,7 +39,7 @@ def tables(document: dict[str, Any]) -> str:
     """The tables of one result."""
     parts = [markdown_table(document["rows"])]
     if document["verdicts"]:
-        parts.append(markdown_table(document["verdicts"]))
+        parts.append(markdown_table([verdict_row(verdict) for verdict in document["verdicts"]]))
     if document.get("notes"):
         parts.append("\n".join(f"- {note}" for note in document["notes"]))
     if document["timings"]:
@@ -164,10 +167,19 @@ def fill_readme(text: str, results: Path) -> str:
     return re.sub(r"<!-- results: (\w+)(?:: (.+?))? -->\n.*?<!-- end -->", replace, text, flags=re.DOTALL)
 
 
+def rebuild(results: Path, smoke: bool) -> None:
+    """Every result that is there anew from its cells: tables, verdicts, arrays and figures."""
+    for step in report_steps.STEPS:
+        stage = getattr(importlib.import_module(step.script), "STAGE", None)
+        if stage and _has(results, step.name, "json"):
+            stage.rebuild(["--smoke"] if smoke else shlex.split(step.options))
+
+
 def main(argv: list[str] | None = None) -> None:
-    """Write both files."""
+    """Rebuild the results, then write both files."""
     config = parse_config(Config, argv)
     results = ROOT / "results" / "smoke" if config.smoke else ROOT / "results"
+    rebuild(results, config.smoke)
     text = results_page(results)
     target = results / "RESULTS.md" if config.smoke else ROOT / "RESULTS.md"
     resu_files.write_atomically(target, lambda file: file.write(text.encode()))

@@ -19,7 +19,7 @@ import resu_controls
 import si_labels
 from atari_play import Buffer, random_play
 from resu_conv import ReSUEncoder
-from stage_io import Run
+from stage_run import LegacyRun
 
 # Target: the original's R2 for the codes of ORIGINAL; None where it has none
 TARGETS = {
@@ -164,7 +164,7 @@ def wide_grid(grid: tuple[int, int], code: str) -> tuple[int, int]:
     return int(rows * grid[0]), int(columns * grid[1])
 
 
-def measure(run: Run, group: str, seed: int) -> dict[str, Any]:
+def measure(run: LegacyRun, group: str, seed: int) -> dict[str, Any]:
     """One cell: every code of a group, fitted and probed on one seed's frames.
 
     Returns   {"r2": {code: Q numbers}, "strength": {code: Q numbers}, "n": samples to fit on and to test on for each
@@ -198,7 +198,7 @@ def measure(run: Run, group: str, seed: int) -> dict[str, Any]:
     return result
 
 
-def _features(run: Run, group: str, episodes: list[np.ndarray], seed: int, result: dict[str, Any]):
+def _features(run: LegacyRun, group: str, episodes: list[np.ndarray], seed: int, result: dict[str, Any]):
     """(code, features (T, D)) one after the other; spectra go into result."""
     if group == "wide":
         first = ReSUEncoder().fit(episodes)
@@ -222,7 +222,7 @@ def _features(run: Run, group: str, episodes: list[np.ndarray], seed: int, resul
                 yield code, stack[:, columns_of(encoder, plain)]
 
 
-def collect_cells(run: Run) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
+def collect_cells(run: LegacyRun) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
     """All groups and seeds; finished cells are read from their files.
 
     Returns   R2 of every code {code: (n seeds, Q)}, and the spectra of layers 1 to 3: 3 arrays (n seeds, correlations)

@@ -11,30 +11,22 @@ seconds and keeps everything it writes under results/smoke and data/smoke: real 
 import atexit
 import contextlib
 import dataclasses
-import functools
-import hashlib
 import importlib.metadata
-import multiprocessing
 import os
 import platform
 import resource
 import shlex
 import subprocess
 import sys
-import threading
 import time
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import joblib
-import numpy as np
 import tyro
 from tqdm import tqdm
-
-import resu_files
 
 ROOT = Path(__file__).resolve().parent.parent
 VERSIONS_OF = ("numpy", "scipy", "numba", "torch", "scikit-learn", "ale-py", "gymnasium", "opencv-python-headless")
@@ -232,216 +224,3 @@ def progress(
         mininterval=0.1 if shown else 30.0, dynamic_ncols=shown,
         position=_row, leave=None if _row else True,
     )  # fmt: skip
-
-
-def plain(value: Any) -> Any:
-    """value with NumPy scalars, arrays, paths and dataclasses turned into what JSON holds; non-finite becomes None."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = dataclasses.asdict(value)
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set)):
-        return [plain(item) for item in value]
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return str(value) if isinstance(value, Path) else value
-
-
-def markdown_table(rows: Sequence[dict[str, Any]]) -> str:
-    """Rows of equal keys as an aligned Markdown table; numbers with three significant digits."""
-    if not rows:
-        return "(no rows)"
-
-    def text(value: Any) -> str:
-        return f"{value:.3g}" if isinstance(value, float) else str(value).replace("|", "\\|")
-
-    header = list(rows[0])
-    cells = [header, *([text(row.get(name, "missing")) for name in header] for row in rows)]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(header))]
-    lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |" for line in cells]
-    return "\n".join([lines[0], "|" + "|".join("-" * (w + 2) for w in widths) + "|", *lines[1:]])
-
-
-@functools.cache
-def _end_with_parent() -> None:
-    """In a process of `Run.cells`, once: end when the stage is gone, so that nobody else writes its checkpoints."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    if multiprocessing.current_process().name != "MainProcess":
-        threading.Thread(target=watch, daemon=True).start()
-
-
-def _timed(compute: Callable[[], Any], row: int | None = None) -> tuple[Any, float]:
-    """What compute() returns, as JSON holds it, and its seconds; with a row, on one core."""
-    started = time.perf_counter()
-    if row is not None:
-        _end_with_parent()
-        tqdm.set_lock(threading.RLock())  # its own is between processes: one that is ended would be said to leak it
-    with contextlib.nullcontext() if row is None else one_core(row % n_cores()):
-        result = plain(compute())
-    return result, time.perf_counter() - started
-
-
-class Run:
-    """One execution of a stage: where it reads and writes, its log and its cells."""
-
-    def __init__(self, script: str, config: Any, variant: str = "") -> None:
-        self.stage = Path(script).stem + variant
-        self._script = Path(script).name
-        self.config = config
-        self.smoke = bool(getattr(config, "smoke", False))
-        self.results = ROOT / "results" / "smoke" if self.smoke else ROOT / "results"
-        self.data = ROOT / "data" / "smoke" if self.smoke else ROOT / "data"
-        self.media = self.results / "media" if self.smoke else ROOT / "media"
-        self.timings: dict[str, float] = {}  # wall-clock seconds of each named step, in order
-        self._cells: list[dict[str, Any]] = []  # documents of the cells that this run showed
-        self._computing = 0.0  # seconds spent on cells in this run
-        self._started = time.perf_counter()
-        self._lines: list[str] = []
-        self.log(f"{self.stage} {plain(config)}")
-
-    def path(self, suffix: str) -> Path:
-        """results/<stage><suffix>, e.g. suffix ".png"."""
-        return self.results / f"{self.stage}{suffix}"
-
-    def log(self, message: str) -> None:
-        """Print a line (above any progress bar) and keep it for the log file."""
-        elapsed = time.perf_counter() - self._started
-        for line in message.splitlines() or [""]:
-            tqdm.write(line, file=sys.stdout)
-            self._lines.append(f"{elapsed:9.1f} s  {line}")
-        sys.stdout.flush()
-        self.results.mkdir(parents=True, exist_ok=True)
-        text = "\n".join(self._lines) + "\n"
-        resu_files.write_atomically(self.path(".log"), lambda file: file.write(text.encode()))
-
-    def timed(self, name: str, compute: Callable[[], T]) -> T:
-        """compute(), its wall-clock time added to `timings[name]`."""
-        started = time.perf_counter()
-        result = compute()
-        self.timings[name] = self.timings.get(name, 0.0) + time.perf_counter() - started
-        return result
-
-    def _cell_path(self, shelf: str, options: dict[str, Any]) -> Path:
-        label = "-".join(f"{key}_{value}" for key, value in options.items() if isinstance(value, (str, int)))
-        digest = hashlib.sha256(repr(sorted(plain(options).items())).encode()).hexdigest()[:10]
-        safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in label)[:90]
-        return self.results / "cells" / (shelf or self.stage) / f"{safe}-{digest}.json"
-
-    def cell(self, compute: Callable[[], Any], *, shelf: str = "", **options: Any) -> Any:
-        """The result of compute(), a JSON-able value, from its file if these options were computed before.
-
-        shelf     folder under results/cells/, this stage's own unless stages share their cells
-        options   everything the result depends on (kind, seed, sizes, ...); they name the file
-        """
-        path = self._cell_path(shelf, options)
-        if not path.is_file():
-            result, seconds = _timed(compute)
-            self._keep(path, options, result, seconds)
-            self._computing += seconds
-        return self._read(path)
-
-    def cells(self, arms: Mapping[str, Sequence[tuple[Callable[[], Any], dict[str, Any]]]], *, shelf: str = "") -> Any:
-        """As `cell` for each arm's pairs (compute, options); those without a file are computed side by side.
-
-        compute   runs on one core, in a process of its own, and does not log; games that it plays follow one another
-        Returns   {arm: results in order}
-        """
-        paths = {arm: [self._cell_path(shelf, options) for _, options in tasks] for arm, tasks in arms.items()}
-        missing = [
-            (path, *task)
-            for arm, tasks in arms.items()
-            for path, task in zip(paths[arm], tasks, strict=True)
-            if not path.is_file()
-        ]
-        started, at_once = time.perf_counter(), min(n_cores(), len(missing))
-        found = in_order(joblib.delayed(_timed)(compute, row) for row, (_, compute, _) in enumerate(missing))
-        for (path, _, options), (result, seconds) in zip(missing, found, strict=True):
-            self._keep(path, options, result, seconds, at_once)
-            self.log(f"{path.stem}: {seconds:.0f} s")
-        self._computing += time.perf_counter() - started
-        return {arm: [self._read(path) for path in its] for arm, its in paths.items()}
-
-    def _keep(self, path: Path, options: dict[str, Any], result: Any, seconds: float, at_once: int = 1) -> None:
-        document = {
-            "stage": self.stage,
-            "options": plain(options),
-            "result": result,
-            "seconds": round(seconds, 3),
-            "at_once": at_once,
-            "provenance": provenance(),
-        }
-        resu_files.write_json(path, document)
-
-    def _read(self, path: Path) -> Any:
-        document = resu_files.read_json(path, f"delete {path.name} and run python src/{self._script}")
-        self._cells.append(document)
-        return document["result"]
-
-    def _cost(self) -> dict[str, Any]:
-        """Of all cells that this run showed, whenever they were computed: seconds and commits; and of the rest."""
-        commits = sorted({cell["provenance"]["commit"][:10] for cell in self._cells})
-        return {
-            "cells": len(self._cells),
-            "seconds_of_cells": round(sum(cell["seconds"] / cell.get("at_once", 1) for cell in self._cells), 1),
-            "seconds_beside": round(time.perf_counter() - self._started - self._computing, 1),
-            "commits": commits,
-            "uncommitted_cells": sum(cell["provenance"]["uncommitted"] for cell in self._cells),
-        }
-
-    def finish(
-        self,
-        rows: Sequence[dict[str, Any]],
-        verdicts: Sequence[dict[str, Any]] = (),
-        figure: Any = None,
-        notes: Sequence[str] = (),
-        **arrays: Any,
-    ) -> None:
-        """Write <stage>.json, .npz and .png and print the tables.
-
-        rows, verdicts   what the tables show; verdicts hold claim, estimate, verdict
-        figure           a matplotlib Figure, or several by the suffix of their file ("" and "__name")
-        notes            sentences for the reader, below the tables: reasons, limits
-        arrays           named arrays for the .npz
-        """
-        document = {
-            "stage": self.stage,
-            "config": plain(self.config),
-            "rows": plain(rows),
-            "verdicts": plain(verdicts),
-            "notes": list(notes),
-            "timings": {name: round(seconds, 2) for name, seconds in self.timings.items()},
-            "command": command_line(self._script, self.config),
-            "seconds": round(time.perf_counter() - self._started, 1),
-            "cost": self._cost(),
-            "provenance": provenance(),
-        }
-        if arrays:
-            resu_files.write_npz(self.path(".npz"), compress=True, **arrays)
-        for suffix, drawn in (figure if isinstance(figure, dict) else {"": figure}).items():
-            if drawn is not None:
-                resu_files.write_atomically(self.path(f"{suffix}.png"), partial(drawn.savefig, format="png", dpi=120))
-        resu_files.write_json(self.path(".json"), document)
-        self.log("\n" + markdown_table(rows))
-        if verdicts:
-            self.log("\n" + markdown_table(verdicts))
-        for note in notes:
-            self.log(f"- {note}")
-        self.log(f"\n{self.path('.json').relative_to(ROOT)} written, {document['seconds']:.0f} s in all")
-
-
-def start_run(script: str, config: Any, variant: str = "") -> Run:
-    """Begin a run of the stage whose file is `script` with resolved options `config`.
-
-    variant   goes behind the stage's name in its result files, for one script with several experiments
-    """
-    return Run(script, config, variant)

@@ -1,6 +1,6 @@
 """Intervals over seeds and the four verdicts. The unit of replication is the seed, never the frame or the game."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 SUPPORTED, REFUTED, EQUIVALENT, UNDECIDED = "supported", "refuted", "equivalent", "undecided"
+MISSING = "missing"  # not measured yet
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,40 @@ class Estimate:
             return f"{self.mean:.3g} (n = {self.n}, no interval)"
         digits = 3 if max(abs(self.low), abs(self.high)) < 2 else 1
         return f"{self.mean:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a claim.
+
+    id        short and stable, unique within its result: other pages refer to it
+    claim     in words, as a reader needs it
+    estimate  what it was judged by: an Estimate, a number that was measured once, several by label, None if missing
+    verdict   supported, refuted, equivalent, undecided or missing
+    margin    of an equivalence, or the bound that had to be passed; None for a difference from 0
+    n         replications behind the estimate
+    """
+
+    id: str
+    claim: str
+    estimate: Estimate | float | Mapping[str, Estimate] | None
+    verdict: str
+    margin: float | None = None
+    n: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.n and isinstance(self.estimate, Estimate):
+            object.__setattr__(self, "n", self.estimate.n)
+
+
+def missing(id: str, claim: str, margin: float | None = None) -> Verdict:
+    """The place of a verdict whose measurements are not there."""
+    return Verdict(id, claim, None, MISSING, margin)
+
+
+def measured(id: str, claim: str, value: float, holds: bool, margin: float | None = None) -> Verdict:
+    """On one measured number, such as a ratio of times: supported or refuted."""
+    return Verdict(id, claim, float(value), SUPPORTED if holds else REFUTED, margin, 1)
 
 
 def estimate(values: ArrayLike, rng: np.random.Generator, level: float = 0.95, n_resamples: int = 9999) -> Estimate:
@@ -53,11 +88,6 @@ def paired_difference(a: ArrayLike, b: ArrayLike, rng: np.random.Generator, leve
     if a.shape != b.shape:
         raise ValueError(f"paired values must match: {a.shape} and {b.shape}")
     return estimate(a - b, rng, level)
-
-
-def interquartile_mean(values: ArrayLike) -> float:
-    """Mean of the middle half (25 % trimmed from each side)."""
-    return float(stats.trim_mean(np.asarray(values, np.float64), 0.25))
 
 
 def verdict_positive(difference: Estimate) -> str:

@@ -23,7 +23,7 @@ from filter_shapes import cosine
 from players import TASKS, demonstrations
 from resu_conv import ReSUEncoder
 from resu_streaming import StreamingReSU
-from stage_io import Run
+from stage_run import LegacyRun
 
 T = TypeVar("T")
 Arm = Literal["native", "frozen", "frozen filters", "streamed", "random filters"]
@@ -224,7 +224,14 @@ def _record(path: Path, *values: float) -> tuple[float, ...]:
 
 
 def cell(
-    run: Run, protocol: Protocol, source: str, target: str, arm: Arm, seed: int, n_stream: int = 0, alpha: float = 1.0
+    run: LegacyRun,
+    protocol: Protocol,
+    source: str,
+    target: str,
+    arm: Arm,
+    seed: int,
+    n_stream: int = 0,
+    alpha: float = 1.0,
 ) -> dict[str, Any]:
     """The clone of the target's expert on the encoder of an arm, in this seed's evaluation games; computed once.
 
@@ -263,8 +270,11 @@ def cell(
     )
 
 
-def reference(run: Run, protocol: Protocol, game: str, who: Literal["random", "expert"], seed: int) -> dict[str, Any]:
+def reference(
+    run: LegacyRun, protocol: Protocol, game: str, who: Literal["random", "expert"], seed: int
+) -> dict[str, Any]:
     """Scores and lengths of random play or of the expert in this seed's evaluation games; computed once."""
     expert = "random" if who == "random" else protocol.expert(game)
-    entry = player_cells.player(game, expert, protocol.sticky, protocol.games, protocol.max_steps)
-    return player_cells.cell(run, entry, seed)
+    player = player_cells.Player(seed, protocol.games, game, expert, "ram", protocol.sticky, protocol.max_steps)
+    found: dict[str, Any] = run.cell(player_cells.measure, player)
+    return found

@@ -25,7 +25,8 @@ from cloning import Clone
 from convnet import ConvNet, ConvPolicy
 from players import TASKS
 from resu_conv import ReSUEncoder
-from stage_io import Run, guard, parse_config, require_positive, start_run
+from stage_io import guard, parse_config, require_positive
+from stage_run import LegacyRun, start_run
 from transfer_cells import Protocol
 
 HOME, OTHER = "pong", "breakout"
@@ -52,7 +53,7 @@ class Config:
 SMOKE = {"seeds": 2, "n_frames": 1200, "games": 1, "epochs": 1, "cnn_epochs": 1, "max_steps": 150}
 
 
-def resu_arms(run: Run, protocol: Protocol, seed: int) -> dict[str, Callable[[], Any]]:
+def resu_arms(run: LegacyRun, protocol: Protocol, seed: int) -> dict[str, Callable[[], Any]]:
     """label: makes a Pong clone after adaptation to Breakout."""
     home = transfer_cells.fit(protocol, run.data, HOME, seed)
     other = protocol.demonstrations(run.data, OTHER, seed)
@@ -90,7 +91,7 @@ def resu_arms(run: Run, protocol: Protocol, seed: int) -> dict[str, Callable[[],
     return arms
 
 
-def cnn_arms(run: Run, protocol: Protocol, seed: int) -> dict[str, tuple[str, Callable[[], ConvPolicy]]]:
+def cnn_arms(run: LegacyRun, protocol: Protocol, seed: int) -> dict[str, tuple[str, Callable[[], ConvPolicy]]]:
     """label: (game, makes a network's policy), before and after fine-tuning on Breakout."""
     c = run.config
     training = {"epochs": c.cnn_epochs, "learning_rate": c.cnn_learning_rate}

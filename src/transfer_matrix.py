@@ -19,7 +19,8 @@ import figures
 import stats_ci
 import transfer_cells
 from players import TASKS
-from stage_io import Run, guard, parse_config, require_positive, start_run
+from stage_io import guard, parse_config, require_positive
+from stage_run import LegacyRun, start_run
 from transfer_cells import Arm, Protocol
 
 Game = Literal["pong", "breakout", "space_invaders", "asteroids", "enduro"]
@@ -70,7 +71,7 @@ def judged(claim: str, difference: stats_ci.Estimate) -> dict[str, str]:
     return {"claim": claim, "estimate": str(difference), "verdict": stats_ci.verdict_positive(difference)}
 
 
-def matrix(run: Run, protocol: Protocol, rng: np.random.Generator) -> tuple[list, list, dict, dict]:
+def matrix(run: LegacyRun, protocol: Protocol, rng: np.random.Generator) -> tuple[list, list, dict, dict]:
     """9b: rows, verdicts, what the figure shows, and arrays; scores, too, as a share of the way up to the expert."""
     c = run.config
     rows, verdicts, panels = [], [], {}
@@ -129,7 +130,7 @@ def matrix(run: Run, protocol: Protocol, rng: np.random.Generator) -> tuple[list
     return rows, verdicts, panels, arrays
 
 
-def timescale(run: Run, protocol: Protocol, rng: np.random.Generator) -> tuple[list, list, np.ndarray]:
+def timescale(run: LegacyRun, protocol: Protocol, rng: np.random.Generator) -> tuple[list, list, np.ndarray]:
     """9a: rows, verdicts and scores (points, seeds) of the Pong encoder on Breakout against the frames streamed."""
     c = run.config
     found = {

@@ -31,11 +31,12 @@ def contents(paths: set[Path]) -> dict[tuple[Path, str], bytes]:
     return found
 
 
-def main(house: Path, stage: str) -> None:
+def check(house: Path, stage: str) -> None:
     sys.path.insert(0, str(house / "src"))
     module = importlib.import_module(stage)
+    main = module.STAGE.main if hasattr(module, "STAGE") else module.main
     before = files(house)
-    module.main(["--smoke"])
+    main(["--smoke"])
     written = files(house) - before
     first = contents(written)
     assert any(path.name == f"{stage}.json" for path in written), written
@@ -47,7 +48,7 @@ def main(house: Path, stage: str) -> None:
         if str(getattr(known, "__file__", None)).startswith(str(house)):
             for value in [*vars(known).values()]:
                 getattr(value, "cache_clear", bool)()
-    module.main(["--smoke"])
+    main(["--smoke"])
     second = contents(files(house) - before)
     assert first.keys() == second.keys(), first.keys() ^ second.keys()
     differ = [f"{path.name} {name}" for (path, name), value in first.items() if value != second[path, name]]
@@ -56,4 +57,4 @@ def main(house: Path, stage: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    check(Path(sys.argv[1]), sys.argv[2])

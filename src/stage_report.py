@@ -1,0 +1,97 @@
+"""What a stage found, as numbers until the page is written: rows, verdicts, figures, arrays; and tables of them.
+
+In JSON an `Estimate` is {"mean", "low", "high", "n"}; several of them, by label, are a dictionary of such.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stats_ci import Estimate, Verdict
+
+
+@dataclass(frozen=True)
+class Report:
+    """A stage's result, made by its pure `report(config, found)` from its cells alone.
+
+    rows      of the table, all of the same columns; a value is text, a number, an `Estimate`, or {label: one of these}
+    verdicts  on the claims; those that could not be judged are there as well, with the verdict "missing"
+    figures   by the suffix of their file ("" or "__name"): functions that draw a matplotlib Figure, called when written
+    notes     sentences for the reader, below the tables: reasons, limits
+    arrays    for the .npz, by name
+    timings   seconds of named steps, where these are the result
+    """
+
+    rows: Sequence[Mapping[str, Any]]
+    verdicts: Sequence[Verdict] = ()
+    figures: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    arrays: Mapping[str, Any] = field(default_factory=dict)
+    timings: Mapping[str, float] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything but figures and arrays, for the result's file."""
+        return {
+            "rows": plain(self.rows),
+            "verdicts": [plain(verdict) for verdict in self.verdicts],
+            "notes": list(self.notes),
+            "timings": {name: round(seconds, 2) for name, seconds in self.timings.items()},
+        }
+
+
+def plain(value: Any) -> Any:
+    """value with NumPy scalars, arrays, paths and dataclasses turned into what JSON holds; non-finite becomes None."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = dataclasses.asdict(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [plain(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value
+
+
+def shown(value: Any) -> str:
+    """A value of a row, from a report or read from JSON, as a table shows it; numbers with three significant digits."""
+    if isinstance(value, Mapping):
+        if set(value) == {"mean", "low", "high", "n"}:
+            mean, low, high = (float("nan") if value[k] is None else value[k] for k in ("mean", "low", "high"))
+            return str(Estimate(mean, low, high, value["n"]))
+        return "; ".join(f"{label}: {shown(item)}" for label, item in value.items())
+    if value is None:
+        return ""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def verdict_row(verdict: Verdict | Mapping[str, Any]) -> dict[str, str]:
+    """What a table shows of a verdict, or of one that was read from JSON."""
+    read = verdict if isinstance(verdict, Mapping) else plain(verdict)
+    if "id" not in read:  # of a stage that is not yet a `Stage`
+        return {key: shown(value) for key, value in read.items()}
+    return {"claim": read["claim"], "estimate": shown(read["estimate"]), "verdict": read["verdict"]}
+
+
+def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows of equal keys as an aligned Markdown table."""
+    if not rows:
+        return "(no rows)"
+
+    def text(value: Any) -> str:
+        return shown(value).replace("|", "\\|")
+
+    header = list(rows[0])
+    cells = [header, *([text(row.get(name, "missing")) for name in header] for row in rows)]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(header))]
+    lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |" for line in cells]
+    return "\n".join([lines[0], "|" + "|".join("-" * (w + 2) for w in widths) + "|", *lines[1:]])
