@@ -119,23 +119,6 @@ def test_the_command_names_what_differs_from_the_defaults():
     assert line(n_frames=1, smoke=True) == "python src/bc_test.py --smoke"
 
 
-def test_the_cost_counts_cells_of_earlier_runs_and_marks_uncommitted_ones(tmp_path, monkeypatch):
-    monkeypatch.setattr(stage_io, "ROOT", tmp_path)
-    first = stage_io.start_run("src/bc_test.py", Options())
-    first.cell(lambda: 1, seed=0)
-    path = next((tmp_path / "results" / "cells").rglob("*.json"))
-    document = json.loads(path.read_text())
-    document["seconds"] = 100.0
-    document["provenance"] |= {"commit": "abcdef0123456789", "uncommitted": True}
-    path.write_text(json.dumps(document))
-    again = stage_io.start_run("src/bc_test.py", Options())
-    assert again.cell(lambda: 2, seed=0) == 1 and again.cell(lambda: 3, seed=1) == 3
-    again.finish([{"policy": "x"}])
-    cost = json.loads((tmp_path / "results" / "bc_test.json").read_text())["cost"]
-    assert cost["cells"] == 2 and 100 <= cost["seconds_of_cells"] < 101 and cost["seconds_beside"] < 5
-    assert "abcdef0123" in cost["commits"] and cost["uncommitted_cells"] >= 1
-
-
 def test_the_index_lists_every_result(tmp_path):
     found = report_results.index(ROOT / "results")
     assert list(found) == [name for name, _, _ in report_results.STAGES]

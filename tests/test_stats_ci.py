@@ -6,9 +6,8 @@ from scipy import stats
 
 from stats_ci import (
     Estimate,
+    Verdict,
     estimate,
-    interquartile_mean,
-    mean_over_games,
     paired_difference,
     verdict_equivalent,
     verdict_not_worse,
@@ -72,11 +71,6 @@ def test_verdicts(low, high, positive, equivalent, not_worse):
     )
 
 
-def test_means():
-    assert interquartile_mean([100, 1, 2, 3, -100, 2, 2, 2]) == pytest.approx(2.0)
-    assert mean_over_games([[1, 3], [5, 7, 9]]).tolist() == [2.0, 7.0]
-
-
 def test_bad_input():
     with pytest.raises(ValueError, match="finite"):
         estimate([1.0, np.nan], np.random.default_rng(0))
@@ -86,3 +80,14 @@ def test_bad_input():
         paired_difference([1, 2], [1, 2, 3], np.random.default_rng(0))
     with pytest.raises(ValueError, match="margin"):
         verdict_equivalent(Estimate(0, 0, 0, 2), 0)
+
+
+def test_means():
+    assert mean_over_games([[1, 3], [5, 7, 9]]).tolist() == [2.0, 7.0]
+
+
+def test_a_verdict_knows_its_replications():
+    assert Verdict("a", "a > b", Estimate(1.0, 0.5, 1.5, 7), "supported").n == 7
+    assert measured("a", "fast", 3, True) == Verdict("a", "fast", 3.0, "supported", None, 1)
+    assert measured("a", "fast", 3, False, 4.0).verdict == "refuted"
+    assert missing("a", "fast") == Verdict("a", "fast", None, "missing")
