@@ -22,7 +22,7 @@ import numpy as np
 from tqdm import tqdm
 
 import resu_files
-import stage_io
+import workers
 from atari_env import AtariEnv
 
 Seed = int | Sequence[int]
@@ -278,7 +278,7 @@ def play(
     options = {"game": game, **env_options}
     environment(**options)  # a wrong option fails here, with a clear message
     tasks = (joblib.delayed(play_game)(policy, rng, options) for rng in islice(game_rngs(seed), n_games))
-    return list(stage_io.progress(stage_io.in_order(tasks), description, n_games, "game"))
+    return list(workers.progress(workers.in_order(tasks), description, n_games, "game"))
 
 
 def collect(
@@ -301,9 +301,9 @@ def collect(
     tasks = (joblib.delayed(record_game)(policy, rng, options, teacher, n_frames) for rng in game_rngs(seed))
     parts: dict[str, np.ndarray] = {}
     starts, filled = [], 0
-    shown: Iterable[Any] = stage_io.progress([], description, n_frames, "frame")
+    shown: Iterable[Any] = workers.progress([], description, n_frames, "frame")
     assert isinstance(shown, tqdm)
-    results = stage_io.in_order(tasks)
+    results = workers.in_order(tasks)
     for recording in results:
         take = min(len(recording.actions), n_frames - filled)
         for name in ("frames", "ram", "actions", "targets", "rewards"):

@@ -18,7 +18,7 @@ import joblib
 import numpy as np
 
 import peers
-import stage_io
+import workers
 from cloning import CLONED_BY, Clone
 from players import TASKS
 from stage_io import guard, parse_config, require_positive
@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None) -> None:
         game = next((game for game in TASKS if name.startswith(game)), "pong")
         clone = Clone.load(run.results / "clones" / name, CLONED_BY.get(name, "run the stage that saves it"))
         options = dict(TASKS[game].env, max_steps=c.max_steps)
-        pool = joblib.Parallel(n_jobs=stage_io.n_cores())
+        pool = joblib.Parallel(n_jobs=workers.n_cores())
 
         def steps(loop: partial, r: int, pool: joblib.Parallel = pool) -> int:
             return sum(pool(joblib.delayed(loop)(seed=FIRST_SEED + r * c.tasks + i) for i in range(c.tasks)))

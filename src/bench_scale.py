@@ -18,10 +18,11 @@ import numpy as np
 import atari_play
 import figures
 import resu_sharding
+import workers
 from players import TASKS
 from resu_conv import ReSUEncoder
 from resu_moments import LagMoments, changed_fraction
-from stage_io import duration, guard, n_cores, parse_config, peak_memory, require_positive, seconds
+from stage_io import duration, guard, parse_config, peak_memory, require_positive, seconds
 from stage_run import start_run
 
 SIZES = {"84 x 84": 84, "168 x 168": 168, "210 x 160": 0}
@@ -82,7 +83,7 @@ def main(argv: list[str] | None = None) -> None:
     resu_sharding.fit([path], shard=shard, **options)  # compiles
     from_files = {
         n_jobs: seconds(partial(resu_sharding.fit, [path], shard=shard, n_jobs=n_jobs, **options), c.repeats)
-        for n_jobs in sorted({1, n_cores()})
+        for n_jobs in sorted({1, workers.n_cores()})
     }
     peak = peak_memory()
     run.log(f"peak memory of fitting from files: {peak:.0f} MB")

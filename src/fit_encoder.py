@@ -20,7 +20,8 @@ import tyro
 
 import atari_play
 import resu_sharding
-from stage_io import guard, parse_config, progress, require_positive
+import workers
+from stage_io import guard, parse_config, require_positive
 from stage_run import start_run
 
 
@@ -60,7 +61,7 @@ def main(argv: list[str] | None = None) -> None:
     started = time.perf_counter()
     encoder = resu_sharding.fit(
         paths, n_jobs=c.workers, shard=c.shard, method=c.method,
-        progress=lambda parts, n: progress(parts, "moments", n, "shard"),
+        progress=lambda parts, n: workers.progress(parts, "moments", n, "shard"),
         memory=c.memory, horizon=c.horizon, n_units=c.n_units, grid=c.grid,
     )  # fmt: skip
     seconds = time.perf_counter() - started

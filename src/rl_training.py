@@ -28,7 +28,7 @@ import cloning
 import convnet
 import heads
 import resu_files
-import stage_io
+import workers
 from atari_env import AtariVectorEnv, EncodedVectorEnv, OnlineEncoder, with_actions
 from atari_play import Buffer, Policy
 from cloning import Clone
@@ -239,7 +239,7 @@ class _Episodes(BaseCallback):
     def __init__(self, description: str, start: int, total: int) -> None:
         super().__init__()
         self.ended: list[tuple[int, float, int]] = []
-        bar: Iterable[Any] = stage_io.progress([], description, total, "step", start)
+        bar: Iterable[Any] = workers.progress([], description, total, "step", start)
         assert isinstance(bar, tqdm)
         self._bar = bar
 

@@ -18,10 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import hashlib
-import multiprocessing
-import os
 import sys
 import threading
 import time
@@ -35,6 +32,7 @@ from tqdm import tqdm
 
 import resu_files
 import stage_io
+import workers
 from stage_report import Report, markdown_table, plain, verdict_row
 
 T = TypeVar("T")
@@ -77,27 +75,13 @@ class MissingCellError(ValueError):
     """A cell that a report needs was not computed, or was deleted."""
 
 
-@functools.cache
-def _end_with_parent() -> None:
-    """In a process of `Run.cells`, once: end when the stage is gone, so that nobody else writes its checkpoints."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    if multiprocessing.current_process().name != "MainProcess":
-        threading.Thread(target=watch, daemon=True).start()
-
-
 def _timed(compute: Callable[[], Any], row: int | None = None) -> tuple[Any, float]:
     """What compute() returns, as JSON holds it, and its seconds; with a row, on one core."""
     started = time.perf_counter()
     if row is not None:
-        _end_with_parent()
+        workers.end_with_parent()
         tqdm.set_lock(threading.RLock())  # its own is between processes: one that is ended would be said to leak it
-    with contextlib.nullcontext() if row is None else stage_io.one_core(row % stage_io.n_cores()):
+    with contextlib.nullcontext() if row is None else workers.one_core(row % workers.n_cores()):
         result = plain(compute())
     return result, time.perf_counter() - started
 
@@ -182,9 +166,9 @@ class Run:
             if not path.is_file()
         ]
         if missing and not self.reading:
-            started, at_once = time.perf_counter(), min(stage_io.n_cores(), len(missing))
+            started, at_once = time.perf_counter(), min(workers.n_cores(), len(missing))
             tasks = [joblib.delayed(_timed)(partial(measure, self, s), row) for row, (*_, s) in enumerate(missing)]
-            for (path, key, _), (result, seconds) in zip(missing, stage_io.in_order(tasks), strict=True):
+            for (path, key, _), (result, seconds) in zip(missing, workers.in_order(tasks), strict=True):
                 self._keep(path, key, result, seconds, at_once)
                 self.log(f"{path.stem}: {seconds:.0f} s")
             self._computing += time.perf_counter() - started

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import atari_play
-import stage_io
+import workers
 from atari_play import Buffer, RandomPolicy, collect, load_or_collect, play
 
 
@@ -28,7 +28,7 @@ def buffer() -> Buffer:
 
 def test_one_core_and_two_give_the_same_games(monkeypatch):
     two = play(RandomPolicy(), 3, 5, max_steps=150)
-    monkeypatch.setattr(stage_io, "n_cores", lambda: 1)
+    monkeypatch.setattr(workers, "n_cores", lambda: 1)
     assert play(RandomPolicy(), 3, 5, max_steps=150) == two
     assert play(RandomPolicy(), 3, 6, max_steps=150) != two
 

@@ -17,6 +17,7 @@ import fit_encoder
 import resu_files
 import resu_sharding
 import stage_io
+import workers
 from resu_conv import ReSUEncoder
 from resu_moments import LagMoments
 from resu_sharding import FrameFile, Shard
@@ -165,7 +166,7 @@ def test_a_dask_cluster_that_loses_a_worker_gives_the_same_bits(tmp_path, monkey
 
         thread = threading.Thread(target=kill)
         thread.start()
-        with stage_io.workers(cluster.scheduler_address):
+        with workers.cluster(cluster.scheduler_address):
             found = resu_sharding.fit([path], shard=500, **OPTIONS)
         thread.join()
     assert killed.is_set()
@@ -176,7 +177,7 @@ def test_games_played_by_a_cluster_are_the_games(monkeypatch):
     here = atari_play.play(atari_play.RandomPolicy(), 5, 3, "breakout", max_steps=80)
     monkeypatch.setenv("PYTHONPATH", str(SRC))
     cluster = distributed.LocalCluster(n_workers=1, threads_per_worker=2, processes=True, dashboard_address=None)
-    with cluster, stage_io.workers(cluster.scheduler_address):
+    with cluster, workers.cluster(cluster.scheduler_address):
         there = atari_play.play(atari_play.RandomPolicy(), 5, 3, "breakout", max_steps=80)
         buffer = atari_play.collect(atari_play.RandomPolicy(), 150, 4, "breakout", max_steps=80)
     assert there == here
@@ -195,7 +196,7 @@ def test_a_stage_takes_a_schedulers_address():
 def test_no_scheduler_is_said():
     with (
         pytest.raises(ValueError, match="no Dask scheduler at tcp"),
-        stage_io.workers("tcp://127.0.0.1:1", timeout=1),
+        workers.cluster("tcp://127.0.0.1:1", timeout=1),
     ):
         pass
 

@@ -12,6 +12,7 @@ import pytest
 
 import resu_files
 import stage_io
+import workers
 from stage_io import guard, parse_config
 
 SRC = Path(stage_io.__file__).parent
@@ -44,9 +45,9 @@ def test_options_from_the_command_line_and_smoke_defaults():
 
 
 def test_one_core_is_given_back():
-    with stage_io.one_core(1):
-        assert list(stage_io.in_order([joblib.delayed(os.getpid)()])) == [os.getpid()]
-    assert list(stage_io.in_order([joblib.delayed(os.getpid)()] * 2)) != [os.getpid()] * 2
+    with workers.one_core(1):
+        assert list(workers.in_order([joblib.delayed(os.getpid)()])) == [os.getpid()]
+    assert list(workers.in_order([joblib.delayed(os.getpid)()] * 2)) != [os.getpid()] * 2
 
 
 def test_guard_turns_bad_input_into_one_sentence(capsys):

@@ -15,6 +15,7 @@ import pytest
 
 import resu_files
 import stage_io
+import workers
 from stage_report import Report, markdown_table, plain, shown, verdict_row
 from stage_run import MissingCellError, Run, Stage, key_of, late, measured
 from stats_ci import Estimate, Verdict
@@ -158,7 +159,7 @@ def test_missing_cells_are_measured_side_by_side_and_kept_in_order(root):
     @measured()
     def look(run, setting):
         time.sleep(0.3 if setting.seed == 0 else 0)  # the later ones are ready first
-        inner = list(stage_io.in_order(joblib.delayed(os.getpid)() for _ in range(3)))
+        inner = list(workers.in_order(joblib.delayed(os.getpid)() for _ in range(3)))
         return {"seed": setting.seed, "process": os.getpid(), "inner": inner}
 
     run = begin()
@@ -170,7 +171,7 @@ def test_missing_cells_are_measured_side_by_side_and_kept_in_order(root):
         assert cell["process"] != os.getpid() and set(cell["inner"]) == {cell["process"]}
     assert begin().cells(look, tasks) == found
     document = json.loads(next((root / "results" / "cells" / "bc_test").glob("kind_a-seed_0*")).read_text())
-    assert document["at_once"] == min(3, stage_io.n_cores()) and document["seconds"] >= 0.3
+    assert document["at_once"] == min(3, workers.n_cores()) and document["seconds"] >= 0.3
     cost = run._cost()
     assert cost["cells"] == 5 and cost["seconds_beside"] >= 0
 
@@ -295,6 +296,7 @@ from dataclasses import dataclass
 from pathlib import Path
 sys.path.insert(0, {src!r})
 import stage_io
+import workers
 from stage_report import Report
 from stage_run import Run, measured
 stage_io.ROOT = Path({root!r})
@@ -374,7 +376,7 @@ def test_a_cell_that_fails_beside_another_ends_the_stage_in_one_sentence(tmp_pat
     body = """
 @measured()
 def play(run, setting):
-    for _ in stage_io.progress(range(2), f"seed {setting.seed}"):
+    for _ in workers.progress(range(2), f"seed {setting.seed}"):
         time.sleep(0.3)
     if setting.seed == 0:
         raise ValueError("no paddle here: choose another game")
