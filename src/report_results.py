@@ -19,6 +19,7 @@ from typing import Any
 import report_claims
 import report_power
 import report_steps
+import report_tree
 import resu_files
 from stage_io import ROOT, guard, parse_config
 from stage_report import markdown_table, verdict_row
@@ -95,7 +96,7 @@ def headlines(results: Path) -> str:
 
 
 def _documents(results: Path) -> dict[str, Any]:
-    names = [name for name, *_ in STAGES]
+    names = [step.name for step in report_steps.STEPS]
     return {name: resu_files.read_json(results / f"{name}.json") for name in names if _has(results, name, "json")}
 
 
@@ -155,6 +156,8 @@ def fill_readme(text: str, results: Path) -> str:
         body = f"(missing: `{path.name}`)"
         if name == "headlines":
             body = headlines(results)
+        elif name == "tree":
+            body = f"```text\n{report_tree.tree(ROOT / 'src', _documents(results))}\n```"
         elif path.is_file():
             document = resu_files.read_json(path)
             if pattern:

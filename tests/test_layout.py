@@ -2,22 +2,19 @@
 
 import ast
 import graphlib
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import report_tree
+
 SRC = Path(__file__).resolve().parent.parent / "src"
 ROOT = SRC.parent
-STAGE = re.compile(
-    r"(collect|eval|probe|bc|dqn|ppo|depth|transfer|record|bench|report|demo|fit)_\w+$|asteroids_enduro_stress$|reproduce$"
-)
-NO_STAGE = {"report_claims", "report_power", "report_steps", "transfer_cells"}  # named like stages, but shared
 ALLOWED = {  # kind: the kinds that it may import
     "library": {"library"},
-    "tool": {"library", "tool"},  # games and tools share a floor: no circle among them is all that is asked
+    "tool": {"library", "tool"},
     "cells": {"library", "tool", "cells"},
     "report": {"library", "tool", "report"},
     "stage": {"library", "tool", "cells", "report"},
@@ -25,15 +22,9 @@ ALLOWED = {  # kind: the kinds that it may import
 
 
 def kind_of(name: str) -> str:
-    if name.startswith("resu_"):
-        return "library"
-    if name.endswith("_cells"):
-        return "cells"
-    if name == "report_steps":  # names and commands alone: whoever says what to run may read it
-        return "tool"
-    if name in NO_STAGE:
-        return "report"
-    return "stage" if STAGE.match(name) else "tool"
+    """Games and tools share a floor; report_steps, names and commands alone, may be read by who says what to run."""
+    kind = report_tree.kind_of(SRC / f"{name}.py")
+    return "tool" if kind == "game" or name == "report_steps" else kind
 
 
 ONLY_HOME = {
