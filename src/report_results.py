@@ -12,6 +12,7 @@ Run        python src/report_results.py
 import importlib
 import re
 import shlex
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ import report_tree
 import resu_files
 from stage_io import ROOT, guard, parse_config
 from stage_report import markdown_table, verdict_row
+from stage_run import MissingCellError
 
 STAGES = tuple(
     (step.name, step.heading, step.question) for step in report_steps.STEPS if step.heading
@@ -170,19 +172,27 @@ def fill_readme(text: str, results: Path) -> str:
     return re.sub(r"<!-- results: (\w+)(?:: (.+?))? -->\n.*?<!-- end -->", replace, text, flags=re.DOTALL)
 
 
-def rebuild(results: Path, smoke: bool) -> None:
-    """Every result that is there anew from its cells: tables, verdicts, arrays and figures."""
+def rebuild(results: Path, smoke: bool) -> list[str]:
+    """Every result that is there anew from its cells: tables, verdicts, arrays and figures.
+
+    Returns   a sentence for each result whose cells are not all there: it stays as it was written
+    """
+    kept = []
     for step in report_steps.STEPS:
-        stage = getattr(importlib.import_module(step.script), "STAGE", None)
-        if stage and _has(results, step.name, "json"):
-            stage.rebuild(["--smoke"] if smoke else shlex.split(step.options))
+        if _has(results, step.name, "json"):
+            try:
+                importlib.import_module(step.script).STAGE.rebuild(["--smoke"] if smoke else shlex.split(step.options))
+            except MissingCellError as missing:
+                kept.append(f"{step.name} stays as it was written: {missing}")
+    return kept
 
 
 def main(argv: list[str] | None = None) -> None:
     """Rebuild the results, then write both files."""
     config = parse_config(Config, argv)
     results = ROOT / "results" / "smoke" if config.smoke else ROOT / "results"
-    rebuild(results, config.smoke)
+    for sentence in rebuild(results, config.smoke):
+        print(sentence, file=sys.stderr)
     text = results_page(results)
     target = results / "RESULTS.md" if config.smoke else ROOT / "RESULTS.md"
     resu_files.write_atomically(target, lambda file: file.write(text.encode()))

@@ -1,10 +1,44 @@
 """RESULTS.md and README.md are what report_results.py makes of results/: nothing in them was typed by hand."""
 
 import json
+import re
+import shutil
+
+import imageio.v3 as iio
+import numpy as np
 
 import report_claims
 import report_results
+import stage_io
 from stage_io import ROOT
+
+
+def test_rebuilding_results_from_their_cells_changes_nothing(tmp_path, monkeypatch):
+    """Tables, verdicts, arrays bit for bit; pictures but for the hinting of another machine's fonts."""
+    shutil.copytree(ROOT / "results", tmp_path / "results", ignore=shutil.ignore_patterns("smoke", "*.log", "clones"))
+    monkeypatch.setattr(stage_io, "ROOT", tmp_path)
+    before = {path: path.read_bytes() for path in (tmp_path / "results").iterdir() if path.is_file()}
+    for path in before:
+        if path.suffix == ".json":  # what is not rebuilt would be missed
+            path.write_text(json.dumps(json.loads(before[path]) | {"rows": [], "verdicts": []}))
+    monkeypatch.setattr(report_results, "ROOT", tmp_path)
+    assert report_results.rebuild(tmp_path / "results", smoke=False) == []
+    for path, content in before.items():
+        if path.suffix == ".png":
+            old, new = (iio.imread(data).astype(int) for data in (content, path.read_bytes()))
+            assert old.shape == new.shape and np.abs(old - new).mean() < 1, path.name
+        elif path.name != "index.json":
+            assert path.read_bytes() == content, path.name
+
+
+def test_a_result_whose_cells_are_gone_stays_as_it_was(tmp_path, monkeypatch):
+    monkeypatch.setattr(stage_io, "ROOT", tmp_path)
+    (tmp_path / "results").mkdir()
+    path = shutil.copy(ROOT / "results" / "bc_pong.json", tmp_path / "results")
+    before = path.read_bytes()
+    (sentence,) = report_results.rebuild(tmp_path / "results", smoke=False)
+    assert re.fullmatch(r"bc_pong stays as it was written: .*json not found: run python src/bc_pong\.py", sentence)
+    assert path.read_bytes() == before
 
 
 def test_rebuilding_changes_nothing():

@@ -4,41 +4,42 @@ The stages run in a copy of src/ in a temporary folder, so that nothing depends 
 """
 
 import shutil
-from pathlib import Path
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
-from stage_house import PLAYING, PROBING, SRC, build, check_refusals, check_smoke, run_stage
+from stage_house import FIRST, SECOND, SRC, House, check_refusals, check_smoke
 from test_layout import kind_of
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory) -> Path:
-    return build(tmp_path_factory.mktemp("house"))
+def house(tmp_path_factory) -> Iterator[House]:
+    with House(tmp_path_factory.mktemp("house")) as house:
+        yield house
 
 
-def test_every_stage_is_listed_here():
+def test_every_stage_has_an_entry_in_the_record():
     stages = {path.stem for path in SRC.glob("*.py") if kind_of(path.stem) == "stage"}
-    assert stages == {*PROBING, *PLAYING, "report_results", "reproduce"}
+    assert stages == {*FIRST, *SECOND, "report_results", "reproduce"}
 
 
-@pytest.mark.parametrize("stage", PROBING)
+@pytest.mark.parametrize("stage", FIRST)
 def test_smoke(house, stage):
     check_smoke(house, stage)
 
 
 def test_report_of_the_smoke_runs(house):
-    done = run_stage(house, "report_results", "--smoke")
+    done = house.run("report_results", "--smoke")
     assert done.returncode == 0, done.stderr
-    page = (house / "results" / "smoke" / "RESULTS.md").read_text()
-    assert "| ReSU L1, MLP 256x2" in page and not (house / "RESULTS.md").exists()
+    page = (house.root / "results" / "smoke" / "RESULTS.md").read_text()
+    assert "| ReSU L1, MLP 256x2" in page and not (house.root / "RESULTS.md").exists()
 
 
 def test_gif_of_the_smoke_run_shows_a_moving_game(house):
     import imageio.v3 as iio
 
-    frames = iio.imread(house / "results" / "smoke" / "media" / "demo_pong.gif")
+    frames = iio.imread(house.root / "results" / "smoke" / "media" / "demo_pong.gif")
     assert frames.shape[0] >= 10 and frames.shape[1] > 400 and frames.shape[2] > 400
     game = frames[:, :420, :320].astype(int)
     assert np.abs(np.diff(game, axis=0)).max() > 50  # something moves
@@ -48,12 +49,12 @@ def test_gif_of_the_smoke_run_shows_a_moving_game(house):
 
 
 def test_a_rerun_takes_its_cells_from_disk(house):
-    cells = {path: path.stat().st_mtime_ns for path in (house / "results/smoke/cells/bc_pong").iterdir()}
-    first = (house / "results/smoke/bc_pong.npz").read_bytes()
-    done = run_stage(house, "bc_pong", "--smoke")
+    cells = {path: path.stat().st_mtime_ns for path in (house.root / "results/smoke/cells/clones").iterdir()}
+    first = (house.root / "results/smoke/bc_pong.npz").read_bytes()
+    done = house.run("bc_pong", "--smoke")
     assert done.returncode == 0 and "seed 0" not in done.stdout
-    assert {path: path.stat().st_mtime_ns for path in (house / "results/smoke/cells/bc_pong").iterdir()} == cells
-    assert (house / "results/smoke/bc_pong.npz").read_bytes() == first
+    assert {path: path.stat().st_mtime_ns for path in (house.root / "results/smoke/cells/clones").iterdir()} == cells
+    assert (house.root / "results/smoke/bc_pong.npz").read_bytes() == first
 
 
 REFUSED = (
@@ -83,26 +84,11 @@ def test_bad_options_end_in_one_sentence(house):
 
 
 def test_a_truncated_buffer_is_refused_with_its_remedy(house):
-    frames = next((house / "data/smoke").glob("pong_reactive_s0_*.npy"))
+    frames = next((house.root / "data/smoke").glob("pong_reactive_s0_*.npy"))
     whole = frames.read_bytes()
     frames.write_bytes(whole[: len(whole) // 2])
-    shutil.rmtree(house / "results/smoke/cells/bc_pong")
-    done = run_stage(house, "bc_pong", "--smoke", "--rows", "resu ridge")
+    shutil.rmtree(house.root / "results/smoke/cells/clones")
+    done = house.run("bc_pong", "--smoke", "--rows", "resu ridge")
     assert done.returncode == 1 and done.stderr.strip().splitlines()[-1].startswith("error: ")
     assert "truncated" in done.stderr and "delete pong_reactive_s0" in done.stderr
     frames.write_bytes(whole)
-
-
-def test_space_invaders_labels_lie_beside_the_frames(house):
-    labels = np.load(house / "data/smoke/space_invaders_labels_s0_n2000.npz")
-    frames = np.load(house / "data/smoke/space_invaders_random_s0_n2000.npy", mmap_mode="r")
-    assert len(frames) == 2000 and labels["starts"][0] == 0
-    for name in ("ship_x", "formation_x", "formation_y", "alive", "bullet_x", "bullet_y", "ufo_x", "lives", "score"):
-        assert labels[name].shape == (2000,), name
-    assert labels["enemy_bullet_x"].shape == labels["enemy_bullet_y"].shape == (2000, 2)
-    for name in ("ship_x", "formation_x", "formation_y"):
-        assert np.isfinite(labels[name]).all()
-    for kind in ("bullet", "enemy_bullet"):
-        absent = np.isnan(labels[f"{kind}_x"])
-        assert 0.1 < absent.mean() < 0.9 and (absent == np.isnan(labels[f"{kind}_y"])).all()
-    assert 0.5 < np.isnan(labels["ufo_x"]).mean() < 1
