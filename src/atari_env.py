@@ -1,4 +1,4 @@
-"""Atari games under the evaluation protocol: the only home of Gymnasium and ale-py.
+"""Atari games under the evaluation protocol: the only home of ale-py.
 
 One agent step = 4 emulated frames (1/15 s) of one action; the observation is the maximum over the last two frames,
 84 x 84 grey values. Sticky actions .25, minimal action set, full games, unclipped score, 1 to 30 emulated no-op frames
@@ -7,18 +7,17 @@ directly: Gymnasium's own wrappers fetch a screen for every emulated frame, whic
 tests/test_atari_env.py holds the frames, rewards and ends against theirs, bit for bit.
 """
 
-import copy
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import cv2
 import gymnasium
 import numpy as np
 from ale_py import ALEInterface, ALEState, LoggerMode, roms
 from gymnasium.utils import seeding
-from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
+from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from gymnasium.wrappers.vector import TransformAction
 
@@ -258,94 +257,3 @@ def with_actions(env: VectorEnv, names: tuple[str, ...]) -> VectorEnv:
         raise ValueError(f"the game has no action {strange[0]}: choose among {', '.join(known)}")
     chosen = np.array([known.index(name) for name in names])
     return TransformAction(env, chosen.__getitem__, single_action_space=gymnasium.spaces.Discrete(len(names)))
-
-
-class OnlineEncoder(Protocol):
-    """What the wrappers below need of an encoder: `resu_conv.ReSUEncoder` and the codes of resu_controls.py have it."""
-
-    @property
-    def n_features(self) -> int: ...
-
-    def reset(self, frames: np.ndarray) -> np.ndarray: ...
-
-    def step(
-        self, frames: np.ndarray, restarted: np.ndarray | None = None, where: np.ndarray | None = None
-    ) -> np.ndarray: ...
-
-
-def _feature_space(encoder: OnlineEncoder) -> gymnasium.spaces.Box:
-    if getattr(encoder, "dtype", np.float32) == np.uint8:  # raw pixels
-        return gymnasium.spaces.Box(0, 255, (encoder.n_features,), np.uint8)
-    return gymnasium.spaces.Box(0.0, np.inf, (encoder.n_features,), np.float32)
-
-
-class EncodedEnv(gymnasium.Wrapper):
-    """One environment seen through an encoder: observations are its features (D,) float32 instead of frames (H, W).
-
-    encoder   fitted; a copy of it keeps the past of this environment alone
-    """
-
-    def __init__(self, env: gymnasium.Env, encoder: OnlineEncoder) -> None:
-        super().__init__(env)
-        self._encoder = copy.deepcopy(encoder)
-        self.observation_space = _feature_space(encoder)
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
-        """Start an episode and forget the last one."""
-        frame, info = self.env.reset(seed=seed, options=options)
-        return self._encoder.reset(frame[None])[0], info
-
-    def step(self, action: Any) -> tuple[np.ndarray, Any, bool, bool, dict[str, Any]]:
-        """One step of the environment."""
-        frame, reward, terminated, truncated, info = self.env.step(action)
-        return self._encoder.step(frame[None])[0], reward, terminated, truncated, info
-
-
-class EncodedVectorEnv(VectorWrapper):
-    """B environments seen through one encoder: observations are features (B, D) float32 instead of frames (B, H, W).
-
-    At an automatic reset the new episode begins without the old one's past. With AutoresetMode.SAME_STEP
-    info["final_obs"] holds the features of the last frames, as an object array with None elsewhere.
-    env       vector environment whose observations are (B, H, W) uint8
-    encoder   fitted; a copy of it keeps the past of these environments alone
-    Raises    TypeError if env is no vector environment; ValueError before the first reset.
-    """
-
-    def __init__(self, env: VectorEnv, encoder: OnlineEncoder) -> None:
-        super().__init__(env)
-        self._encoder = copy.deepcopy(encoder)
-        self._mode = env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
-        self.single_observation_space = _feature_space(encoder)
-        self.observation_space = batch_space(self.single_observation_space, env.num_envs)
-        self._ended: np.ndarray | None = None
-
-    def reset(
-        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Start an episode everywhere, or where options["reset_mask"] says so (AutoresetMode.DISABLED)."""
-        chosen = (options or {}).get("reset_mask")  # Gymnasium takes it out of the options
-        frames, info = self.env.reset(seed=seed, options=options)  # type: ignore[arg-type]
-        if chosen is None or self._ended is None:
-            self._ended = np.zeros(self.num_envs, bool)
-            return self._encoder.reset(frames), info
-        self._ended = self._ended & ~chosen
-        return self._encoder.step(frames, restarted=chosen, where=chosen), info
-
-    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """One step everywhere, with automatic resets as the wrapped environment does them."""
-        if self._ended is None:
-            raise ValueError("call reset before step")
-        frames, rewards, terminated, truncated, info = self.env.step(actions)
-        ended = terminated | truncated
-        if self._mode == AutoresetMode.SAME_STEP and ended.any():
-            last = np.stack([info["final_obs"][b] if ended[b] else frames[b] for b in range(self.num_envs)])
-            features = self._encoder.step(last)
-            finals = np.full(self.num_envs, None, object)
-            for b in np.flatnonzero(ended):
-                finals[b] = features[b]
-            info = {**info, "final_obs": finals}
-            features = self._encoder.step(frames, restarted=ended, where=ended)
-        else:
-            features = self._encoder.step(frames, restarted=self._ended & (self._mode == AutoresetMode.NEXT_STEP))
-        self._ended = ended
-        return features, rewards, terminated, truncated, info

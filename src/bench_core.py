@@ -88,11 +88,12 @@ def our_times(frames: np.ndarray, encoder: ReSUEncoder, repeats: int, device: st
 def step_times(frames: np.ndarray, encoder: ReSUEncoder) -> dict[str, float]:
     """name: seconds per step, per update or per fit."""
     n = min(5000, len(frames) - 1)
-    encoder.reset(frames[:1])
-    alone = seconds(lambda: [encoder.step(frames[t : t + 1]) for t in range(1, n)]) / (n - 1)
+    one, many = encoder.online(1), encoder.online(PARALLEL)
+    one.reset(frames[:1])
+    alone = seconds(lambda: [one.step(frames[t : t + 1]) for t in range(1, n)]) / (n - 1)
     apart = np.linspace(0, len(frames) - n // 4 - 1, PARALLEL).astype(int)  # each environment at its own place
-    encoder.reset(frames[apart])
-    together = seconds(lambda: [encoder.step(frames[apart + t]) for t in range(1, n // 4)]) / (n // 4 - 1)
+    many.reset(frames[apart])
+    together = seconds(lambda: [many.step(frames[apart + t]) for t in range(1, n // 4)]) / (n // 4 - 1)
     stream = StreamingReSU(**OPTIONS).update(frames[: n // 2])
     places = iter(range(n // 2, len(frames)))
 

@@ -1,15 +1,16 @@
 """Behaviour cloning: a code and a head that imitate a policy.
 
 A *code* turns frames into vectors, offline for fitting and online for playing:
-    n_features, encode(frames (T, H, W)) -> (T, D), reset(frames (B, H, W)) -> (B, D), step(frames, restarted) -> (B, D)
-`ReSUEncoder` is one; resu_controls.py has those that stand beside it.
+    n_features, encode(frames (T, H, W)) -> (T, D), online(n) -> the state of n games with reset(frames (n, H, W)) and
+    step(frames, restarted) -> (n, D)
+`ReSUEncoder` is one; resu_controls.py has those that stand beside it. A code never changes: clones may share one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from atari_play import AGGREGATION, EVALUATION, Buffer, Policy, collect, game_rn
 from figures import Figure
 from heads import DenseHead, SteppedHead
 from resu_conv import ReSUEncoder
+from resu_online import Code
 
 # The commands that make the clones under results/clones/, for the messages of those who need one.
 CLONED_BY = {
@@ -38,19 +40,6 @@ CLONED_BY = {
 }
 
 
-class Code(Protocol):
-    """Frames to vectors, offline and online, with equal results."""
-
-    @property
-    def n_features(self) -> int: ...
-
-    def encode(self, frames: np.ndarray) -> np.ndarray: ...
-
-    def reset(self, frames: np.ndarray) -> np.ndarray: ...
-
-    def step(self, frames: np.ndarray, restarted: np.ndarray | None = None) -> np.ndarray: ...
-
-
 class Clone:
     """Policy: a code, a head on it, and the names of the actions that the head's classes stand for."""
 
@@ -60,15 +49,15 @@ class Clone:
     def start(self, rng: np.random.Generator, action_names: tuple[str, ...]) -> None:
         """A new game: forget the frames of the last one."""
         self._actions = [action_names.index(name) for name in self.class_names]
-        self._stepped, self._fresh = SteppedHead(self.head), True
+        self._stepped, self._online, self._fresh = SteppedHead(self.head), self.code.online(1), True
 
     def act(self, frame: np.ndarray, ram: np.ndarray) -> int:
         """The action of the highest-scoring class; only the frame is looked at."""
         if self._fresh:
-            scores = self._stepped.reset(self.code.reset(frame[None])[0])
+            scores = self._stepped.reset(self._online.reset(frame[None])[0])
             self._fresh = False
         else:
-            scores = self._stepped.logits(self.code.step(frame[None])[0])
+            scores = self._stepped.logits(self._online.step(frame[None])[0])
         return self._actions[int(scores.argmax())]
 
     def save(self, path: Path) -> None:

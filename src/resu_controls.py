@@ -10,8 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from resu_conv import ReSUEncoder, as_episode
+import resu_options
+from resu_conv import ReSUEncoder
 from resu_core import fix_signs
+from resu_layers import as_episode
+from resu_online import flags_of
 from resu_patch_layers import PatchLayer
 
 MEASURED = 256  # frames on which random patch filters are scaled
@@ -23,39 +26,60 @@ class RawPixels:
     dtype = np.uint8
 
     def __init__(self, n_frames: int = 2, shape: tuple[int, int] = (84, 84)) -> None:
-        self.n_frames, self.shape = n_frames, shape
-        self._history: np.ndarray | None = None
+        self.n_frames, self.shape = resu_options.whole("n_frames", n_frames), (int(shape[0]), int(shape[1]))
 
     @property
     def n_features(self) -> int:
         """n_frames * H * W."""
         return self.n_frames * self.shape[0] * self.shape[1]
 
+    def check_frames(self, frames: np.ndarray) -> np.ndarray:
+        """frames as (T, H * W) uint8. Raises ValueError if they are of another size or dtype."""
+        frames = as_episode(frames)
+        if frames.shape[1:] != self.shape:
+            raise ValueError(f"frames are {frames.shape[1:]} pixels, but this code is of {self.shape}")
+        return frames.reshape(len(frames), -1)
+
     def encode(self, frames: np.ndarray) -> np.ndarray:
-        """(T, H, W) uint8 -> (T, D) uint8."""
-        flat = as_episode(frames).reshape(len(frames), -1)
+        """(T, H, W) uint8 -> (T, D) uint8. Raises ValueError if the frames are of another size or dtype."""
+        flat = self.check_frames(frames)
         lagged = [flat[np.maximum(np.arange(len(flat)) - j, 0)] for j in range(self.n_frames)]
         return np.concatenate(lagged, axis=1)
 
+    def online(self, n: int) -> OnlinePixels:
+        """The state of n environments, to be encoded step by step. Raises ValueError if n is not at least 1."""
+        return OnlinePixels(self, resu_options.whole("n", n))
+
+
+class OnlinePixels:
+    """The newest frames of n environments; made by `RawPixels.online`. Methods as those of `OnlineEncoder`."""
+
+    def __init__(self, code: RawPixels, n: int) -> None:
+        self._code, self._begun = code, False
+        self._history = np.empty((n, code.n_frames, code.n_features // code.n_frames), np.uint8)  # newest first
+
     def reset(self, frames: np.ndarray) -> np.ndarray:
-        """First frames (B, H, W) -> (B, D)."""
-        self._history = np.repeat(frames.reshape(len(frames), 1, -1), self.n_frames, axis=1)
-        return self._history.reshape(len(frames), -1).copy()
+        """First frames (n, H, W) uint8 -> (n, D) uint8."""
+        flat = self._code.check_frames(frames)
+        flags = flags_of(len(self._history), flat, None, None, default=(True, True))
+        self._begun = True
+        return self._advance(flat, *flags)
 
     def step(
         self, frames: np.ndarray, restarted: np.ndarray | None = None, where: np.ndarray | None = None
     ) -> np.ndarray:
-        """Next frames (B, H, W) -> (B, D); (B,) flags: first frames of episodes, who has one."""
-        if self._history is None:
+        """Next frames (n, H, W) uint8 -> (n, D) uint8; (n,) flags: first frames of episodes, who has one."""
+        if not self._begun:
             raise ValueError("call reset(frames) with the first frames before step")
-        flat = frames.reshape(len(frames), -1)
-        moving = np.ones(len(frames), bool) if where is None else where
-        self._history[moving, 1:] = self._history[moving, :-1]
-        self._history[moving, 0] = flat[moving]
-        if restarted is not None:
-            again = restarted & moving
-            self._history[again] = flat[again][:, None]
-        return self._history.reshape(len(frames), -1).copy()
+        flat = self._code.check_frames(frames)
+        return self._advance(flat, *flags_of(len(self._history), flat, restarted, where, default=(False, True)))
+
+    def _advance(self, flat: np.ndarray, restarted: np.ndarray, where: np.ndarray) -> np.ndarray:
+        self._history[where, 1:] = self._history[where, :-1]
+        self._history[where, 0] = flat[where]
+        again = restarted & where
+        self._history[again] = flat[again][:, None]
+        return self._history.reshape(len(flat), -1).copy()
 
 
 def random_filters(like: ReSUEncoder, seed: int) -> ReSUEncoder:

@@ -29,13 +29,15 @@ import convnet
 import heads
 import resu_files
 import workers
-from atari_env import AtariVectorEnv, EncodedVectorEnv, OnlineEncoder, with_actions
+from atari_env import AtariVectorEnv, with_actions
 from atari_play import Buffer, Policy
 from cloning import Clone
 from convnet import ConvNet, ConvPolicy
 from heads import DenseHead, Scaling
 from resu_controls import RawPixels
 from resu_conv import ReSUEncoder
+from resu_gym import EncodedVectorEnv
+from resu_online import Code
 from resu_sb3 import SB3VecEnv
 
 CHECKPOINT = "reinforcement-checkpoint-5"
@@ -98,7 +100,7 @@ class View(Protocol):
     """
 
     @property
-    def code(self) -> OnlineEncoder: ...
+    def code(self) -> Code: ...
 
     @property
     def extractor(self) -> dict[str, Any]: ...

@@ -12,8 +12,9 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import AtariPreprocessing
 
-from atari_env import GAMES, AtariEnv, AtariVectorEnv, EncodedEnv, EncodedVectorEnv, _reseeded
+from atari_env import GAMES, AtariEnv, AtariVectorEnv, _reseeded
 from resu_conv import ReSUEncoder
+from resu_gym import EncodedEnv, EncodedVectorEnv
 from resu_sb3 import SB3VecEnv
 
 NAMES = {"pong": "Pong", "breakout": "Breakout", "space_invaders": "SpaceInvaders", "asteroids": "Asteroids"}

@@ -27,9 +27,10 @@ def test_codes_agree_online_and_offline(buffer, encoder):
     frames = buffer.frames[:40]
     for code in (RawPixels(3), encoder, random_filters(encoder, 0), temporal_pca(encoder)):
         offline = code.encode(frames)
-        online = [code.reset(frames[:1])] + [code.step(frame[None]) for frame in frames[1:]]
+        game = code.online(1)
+        online = [game.reset(frames[:1])] + [game.step(frame[None]) for frame in frames[1:]]
         assert np.array_equal(np.concatenate(online), offline) and offline.shape == (40, code.n_features)
-    raw = RawPixels(2)
+    raw = RawPixels(2).online(2)
     raw.reset(frames[:2])
     assert np.array_equal(raw.step(frames[2:4], np.array([True, False]))[0, :7056], raw.step(frames[4:6])[0, 7056:])
 
@@ -103,6 +104,34 @@ def test_a_clone_learns_a_simple_teacher_and_aggregation_adds_its_own_games(buff
     frame, _ = env.reset(seed=0)
     clone.start(np.random.default_rng(0), env.action_names)
     assert {clone.act(frame, env.ram()) for _ in range(1)} <= {2, 3}
+
+
+def test_two_clones_that_share_an_encoder_step_in_turn_as_they_would_alone(encoder):
+    """One of them begins a new game in the middle."""
+    rng = np.random.default_rng(0)
+    names = ("NOOP", "RIGHT", "LEFT")
+    games = [screens(rng, 60, (84, 84), 0.02) for _ in range(3)]
+    centre = encoder.encode(games[0]).mean(axis=0)
+    weights = [rng.standard_normal((3, encoder.n_features)).astype(np.float32) for _ in range(2)]
+    heads = [DenseHead([weight], [-weight @ centre]) for weight in weights]
+
+    def play(clone: Clone, frames) -> list[int]:
+        clone.start(rng, names)
+        return [clone.act(frame, frame) for frame in frames]
+
+    first, second = (Clone(encoder, head, names) for head in heads)
+    alone = play(first, games[0]), play(second, games[1][:30]), play(second, games[2])
+    first.start(rng, names)
+    second.start(rng, names)
+    together = [], [], []
+    for t in range(60):
+        together[0].append(first.act(games[0][t], games[0][t]))
+        if t == 30:
+            second.start(rng, names)
+        shown = games[1][t] if t < 30 else games[2][t - 30]
+        together[1 if t < 30 else 2].append(second.act(shown, shown))
+    assert together[:2] == alone[:2] and together[2] == alone[2][:30]
+    assert len(set(alone[0])) == 3 and alone[0][:30] != alone[1]  # negative control: the actions do vary
 
 
 def test_lessons_keep_held_out_games_out(buffer, encoder):

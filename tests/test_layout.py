@@ -29,7 +29,7 @@ def kind_of(name: str) -> str:
 
 ONLY_HOME = {
     "matplotlib": {"figures"},
-    "gymnasium": {"atari_env", "resu_sb3"},
+    "gymnasium": {"atari_env", "resu_gym", "resu_sb3"},
     "ale_py": {"atari_env"},
     "numba": {"resu_moment_kernels", "resu_layer1_kernels", "resu_patch_kernels", "head_kernels"},
 }

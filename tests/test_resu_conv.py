@@ -6,8 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import resu_patch_moments
-from resu_conv import UPPER_BLOCK, ReSUEncoder
+from resu_controls import RawPixels
+from resu_conv import ReSUEncoder
 from resu_core import canonical_directions
+from resu_layers import UPPER_BLOCK
 from resu_moments import BLOCK, LagMoments
 from resu_patch_layers import spread_runs
 from resu_patch_moments import PatchMoments
@@ -53,7 +55,8 @@ def test_dense_event_driven_and_online_are_bitwise_equal_and_right(shape, memory
     encoder, frames = fitted(shape, grid, 0.1, seed, 60, memory=memory, n_units=n_units)
     events, dense = encoder.encode(frames, "events"), encoder.encode(frames, "dense")
     assert np.array_equal(events, dense)
-    online = [encoder.reset(frames[:1])] + [encoder.step(frames[t : t + 1]) for t in range(1, len(frames))]
+    game = encoder.online(1)
+    online = [game.reset(frames[:1])] + [game.step(frames[t : t + 1]) for t in range(1, len(frames))]
     assert np.array_equal(np.concatenate(online), events)
     slow = slow_encode(encoder, frames)
     assert np.abs(events - slow).max() <= 1e-5 * np.abs(slow).max()
@@ -74,11 +77,11 @@ def test_online_batch_with_restarts_equals_each_episode_alone():
     games = [[screens(rng, n, (12, 10), 0.2) for n in each] for each in lengths]
     streams = [np.concatenate(each) for each in games]
     begins = [np.cumsum([0, *each[:-1]]) for each in lengths]
-    online = []
+    online, state = [], encoder.online(3)
     for t in range(80):
         frames = np.stack([stream[t] for stream in streams])
         restarted = np.array([t in begin for begin in begins])
-        online.append(encoder.reset(frames) if t == 0 else encoder.step(frames, restarted))
+        online.append(state.reset(frames) if t == 0 else state.step(frames, restarted))
     for e, each in enumerate(games):
         expected = np.concatenate([encoder.encode(frames) for frames in each])
         assert np.array_equal(np.stack([features[e] for features in online]), expected)
@@ -112,13 +115,14 @@ def test_environments_may_move_on_one_without_the_other(n_layers):
     games = [screens(rng, 30, (12, 10), 0.2) for _ in range(2)]
     encoder = ReSUEncoder(grid=(3, 4), n_layers=n_layers, n_windows2=200).fit(games)
     wanted = [encoder.encode(frames) for frames in games]
-    features = encoder.reset(np.stack([games[0][0], games[1][0]]))
+    state = encoder.online(2)
+    features = state.reset(np.stack([games[0][0], games[1][0]]))
     at = np.zeros(2, int)
     while (at < 29).any():
         where = (rng.random(2) < 0.5) & (at < 29)
         at += where
         shown = np.stack([games[b][at[b]] if where[b] else rng.integers(0, 255, (12, 10), np.uint8) for b in range(2)])
-        features = encoder.step(shown, where=where)
+        features = state.step(shown, where=where)
         for b in range(2):
             assert np.array_equal(features[b], wanted[b][at[b]])
 
@@ -137,7 +141,8 @@ def test_upper_layers_online_equal_offline_and_the_definition(moving):
         assert np.allclose(found, expected, rtol=1e-3, atol=2e-3 * expected.std())
     assert np.allclose(np.moveaxis(encoder.maps(frames), 1, -1), below, rtol=1e-3, atol=1e-2)
     assert np.array_equal(encoder.encode(frames), features[2])
-    online = [encoder.reset(frames[:1])] + [encoder.step(frames[t : t + 1]) for t in range(1, len(frames))]
+    game = encoder.online(1)
+    online = [game.reset(frames[:1])] + [game.step(frames[t : t + 1]) for t in range(1, len(frames))]
     assert np.array_equal(np.concatenate(online), features[2])
 
 
@@ -146,8 +151,9 @@ def test_upper_layers_online_with_restarts_and_across_blocks():
     rng = np.random.default_rng(3)
     games = [screens(rng, n, (9, 7), 0.01) for n in (30, UPPER_BLOCK + 50)]
     stream = np.concatenate(games)
-    online = [encoder.reset(stream[:1])]
-    online += [encoder.step(stream[t : t + 1], np.array([t == 30])) for t in range(1, len(stream))]
+    game = encoder.online(1)
+    online = [game.reset(stream[:1])]
+    online += [game.step(stream[t : t + 1], np.array([t == 30])) for t in range(1, len(stream))]
     assert np.array_equal(np.concatenate(online), np.concatenate([encoder.encode(game) for game in games]))
 
 
@@ -364,8 +370,10 @@ def test_bad_input_is_refused_in_one_clear_sentence():
         ReSUEncoder(n_units=5)
     with pytest.raises(ValueError, match="n_layers"):
         ReSUEncoder(n_layers=4)
-    with pytest.raises(ValueError, match="layers above"):
+    with pytest.raises(ValueError, match="horizon2 must be an integer of at least 1, not 0"):
         ReSUEncoder(n_layers=2, horizon2=0)
+    with pytest.raises(ValueError, match="the layers above need n_units2 <= 2"):
+        ReSUEncoder(n_layers=2, n_units2=17)
     with pytest.raises(ValueError, match="layers must be numbers from 1 to 1"):
         encoder.encode_layers(frames, (2,))
     with pytest.raises(ValueError, match="grid"):
@@ -377,10 +385,19 @@ def test_bad_input_is_refused_in_one_clear_sentence():
     with pytest.raises(ValueError, match="must be a uint8 array"):
         encoder.encode(frames.astype(np.float32))
     with pytest.raises(ValueError, match="call reset"):
-        encoder.step(frames[:1])
-    encoder.reset(frames[:2])
+        encoder.online(1).step(frames[:1])
+    two = encoder.online(2)
+    two.reset(frames[:2])
     with pytest.raises(ValueError, match="2 environments"):
-        encoder.step(frames[:3])
+        two.step(frames[:3])
+    with pytest.raises(ValueError, match="2 environments"):
+        two.reset(frames[:1])
+    with pytest.raises(ValueError, match="2 environments"):
+        two.step(frames[:2], where=[True])
+    with pytest.raises(ValueError, match="not fitted"):
+        ReSUEncoder().online(1)
+    with pytest.raises(ValueError, match="n must be an integer of at least 1, not 0"):
+        encoder.online(0)
     with pytest.raises(ValueError, match="method"):
         encoder.encode(frames, "fast")
     with pytest.raises(ValueError, match="alpha"):
@@ -422,7 +439,123 @@ def test_the_layout_in_memory_does_not_matter_and_nothing_is_written_to(layout, 
     features = wanted.encode(frames)
     for method in ("events", "dense"):
         assert np.array_equal(found.encode(other, method), features)
-    assert np.array_equal(found.reset(other[:1])[0], features[0])
+    game = found.online(1)
+    assert np.array_equal(game.reset(other[:1])[0], features[0])
     for t in range(1, 30):
-        assert np.array_equal(found.step(other[t : t + 1])[0], features[t])
+        assert np.array_equal(game.step(other[t : t + 1])[0], features[t])
     assert np.array_equal(other, frames)
+
+
+@pytest.mark.parametrize("n_layers", [1, 2])
+def test_users_of_one_encoder_do_not_disturb_each_other(n_layers):
+    """Three in turn: one begins anew in the middle, one is refused once, and the encoder is fitted again meanwhile."""
+    rng = np.random.default_rng(5)
+    games = [screens(rng, 40, (9, 7), 0.2) for _ in range(3)]
+    encoder = ReSUEncoder(grid=(3, 2), n_layers=n_layers, n_windows2=60).fit(games)
+    alone = [encoder.encode(frames) for frames in games]
+    anew = encoder.encode(games[1][20:])
+    states = [encoder.online(1) for _ in games]
+    for t in range(40):
+        for b, (state, frames) in enumerate(zip(states, games, strict=True)):
+            begins = t == 0 or (b == 1 and t == 20)
+            found = state.reset(frames[t : t + 1]) if begins else state.step(frames[t : t + 1])
+            assert np.array_equal(found[0], anew[t - 20] if b == 1 and t >= 20 else alone[b][t])
+        for refused in (states[2].step, states[2].reset):
+            with pytest.raises(ValueError, match="1 environments"):
+                refused(games[0][:2])
+            with pytest.raises(ValueError, match="was fitted on"):
+                refused(games[0][:1, :5])
+        if t == 30:
+            encoder.fit([frames[::-1] for frames in games[1:]])
+
+
+def shown(encoder: ReSUEncoder, frames: np.ndarray) -> tuple:
+    """Everything that a fitted encoder shows."""
+    layers = [a.tobytes() for layer in encoder.upper_ for a in (layer.filters, layer.mean, layer.correlations)]
+    arrays = (encoder.filters_, encoder.correlations_, encoder.mean_, encoder.encode(frames), encoder.maps(frames))
+    return encoder.options, layers, [a.tobytes() for a in arrays], encoder.moments_.gram.tobytes()
+
+
+@pytest.mark.parametrize("n_layers", [1, 2])
+def test_a_refused_fit_leaves_the_encoder_as_it_was(n_layers, tmp_path):
+    """Frames too small for the grid or the layers above, upper layers that cannot be fitted, wrong filters."""
+    encoder, frames = fitted((9, 7), (3, 4), n_layers=n_layers, **UPPER)
+    before = shown(encoder, frames)
+    narrow = np.ascontiguousarray(frames[:, :, :3])  # does not fit the grid
+    moments = LagMoments(8, 4, center=True).update(narrow.reshape(len(frames), -1))
+    for refused in (
+        lambda: encoder.fit([narrow]),
+        lambda: encoder.fit_moments(moments, (9, 3)),
+        lambda: encoder.with_filters(encoder.filters_, encoder.mean_[:, :3]),
+        lambda: encoder.with_filters(encoder.filters_ * np.nan, encoder.mean_),
+        lambda: encoder.with_filters(encoder.filters_ * 0, encoder.mean_),
+        lambda: encoder.with_filters(encoder.filters_, encoder.mean_ + 300),
+        lambda: encoder.with_filters(encoder.filters_[:2], encoder.mean_),
+        lambda: encoder.set_upper([*encoder.upper_, *encoder.upper_, "no layer"]),
+    ):
+        with pytest.raises(ValueError) as caught:
+            refused()
+        assert "\n" not in str(caught.value)
+        assert shown(encoder, frames) == before
+    if n_layers == 2:  # layer 1 can be fitted on these frames, a layer above cannot: its maps hardly exist
+        deep = ReSUEncoder(memory=8, horizon=4, grid=(3, 4), n_layers=2, memory2=40, horizon2=2).fit([frames])
+        before = shown(deep, frames)
+        with pytest.raises(ValueError, match="no episode has 42 steps"):
+            deep.fit([frames[::-1][:40]])
+        assert shown(deep, frames) == before
+
+
+def test_frames_of_another_size_than_the_layers_above_are_refused_everywhere(tmp_path):
+    """Before, moments of larger frames were taken and later calls read outside of the arrays of the layers above."""
+    encoder, frames = fitted((9, 7), (3, 2), n_layers=2, **UPPER)
+    larger = screens(np.random.default_rng(1), 60, (12, 10), 0.1)
+    wide = ReSUEncoder(grid=(3, 2), n_layers=2, **UPPER).fit([larger])
+    before = shown(encoder, frames)
+    for refused in (
+        lambda: encoder.fit_moments(wide.moments_, (12, 10)),
+        lambda: encoder.with_filters(encoder.filters_, wide.mean_),
+        lambda: encoder.set_upper(wide.upper_),
+        lambda: encoder.encode(larger),
+        lambda: encoder.maps(larger),
+        lambda: encoder.encode_layers(larger, (1, 2)),
+        lambda: encoder.online(1).reset(larger[:1]),
+    ):
+        with pytest.raises(ValueError, match=r"fitted on (frames of )?\("):
+            refused()
+        assert shown(encoder, frames) == before
+    encoder.save(tmp_path / "encoder.npz")
+    wide.save(tmp_path / "wide.npz")
+    parts = dict(np.load(tmp_path / "encoder.npz")) | {
+        name: array for name, array in np.load(tmp_path / "wide.npz").items() if name.endswith("2")
+    }
+    np.savez(tmp_path / "both.npz", **parts)
+    with pytest.raises(ValueError, match=r"both\.npz is not .*layer 2 was fitted on frames of \(12, 10\)"):
+        ReSUEncoder.load(tmp_path / "both.npz")
+    assert encoder.fit([larger]).encode(larger).shape == (60, encoder.n_features)  # fit fits all layers: no quarrel
+    with pytest.raises(ValueError, match="fit or with_filters before set_upper"):
+        ReSUEncoder(n_layers=2).set_upper(wide.upper_)
+
+
+NUMBERS = ["memory", "horizon", "n_units", "n_layers", "memory2", "horizon2", "n_units2", "n_windows2"]
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("value", [2.5, 2.0, True, "2", None, 0, -1, np.float64(2), np.bool_(True)])
+def test_what_is_no_whole_number_is_refused_by_name(name, value):
+    with pytest.raises(ValueError, match=f"^{name} must be an integer"):
+        ReSUEncoder(**{name: value})
+
+
+def test_other_options_out_of_range_are_refused_by_name():
+    for value in ((2.5, 3), (True, 2), (2,), (1, 2, 3), 4, (0, 1), None):
+        with pytest.raises(ValueError, match="grid must be two positive whole numbers"):
+            ReSUEncoder(grid=value)
+    for value in (-1.0, np.inf, np.nan, "0", True, None):
+        with pytest.raises(ValueError, match="ridge must be a finite number"):
+            ReSUEncoder(ridge=value)
+    with pytest.raises(ValueError, match="center must be True or False, not 1"):
+        ReSUEncoder(center=1)
+    with pytest.raises(ValueError, match="n_frames must be an integer"):
+        RawPixels(1.5)
+    numpys = ReSUEncoder(np.int64(8), np.int32(4), np.uint8(4), np.array([16, 8]), center=np.bool_(True))
+    assert numpys.options == ReSUEncoder().options and type(numpys.memory) is int

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import resu_conv_action
+import resu_action_moments
+from resu_action_moments import ActionMoments
 from resu_conv import ReSUEncoder
-from resu_conv_action import ActionMoments, ActionReSUEncoder
+from resu_conv_action import ActionReSUEncoder
 from resu_moments import BLOCK
 from screens import screens
 
@@ -67,9 +68,10 @@ def slow_encode(encoder: ActionReSUEncoder, frames: np.ndarray, actions: np.ndar
 def online(encoder: ActionReSUEncoder, frames: np.ndarray, actions: np.ndarray) -> np.ndarray:
     """One environment, step by step."""
     coming = [dict(next_actions=a[None]) if encoder.include_current else {} for a in actions]
-    out = [encoder.reset(frames[:1], **coming[0])]
+    game = encoder.online(1)
+    out = [game.reset(frames[:1], **coming[0])]
     for t in range(1, len(frames)):
-        out.append(encoder.step(frames[t : t + 1], actions[t - 1 : t], **coming[t]))
+        out.append(game.step(frames[t : t + 1], actions[t - 1 : t], **coming[t]))
     return np.concatenate(out)
 
 
@@ -120,7 +122,7 @@ def test_any_chunks_and_merges_give_the_same_bits(m, h, option, lengths, random)
 def test_blocks_do_not_matter(monkeypatch):
     x, a = play(0, 100, (5,))
     whole = ActionMoments(3, 2, 3).update(x, a)
-    monkeypatch.setattr(resu_conv_action, "BLOCK", 7)
+    monkeypatch.setattr(resu_action_moments, "BLOCK", 7)
     assert ActionMoments(3, 2, 3).update(x, a) == whole
 
 
@@ -163,13 +165,13 @@ def test_online_batch_with_restarts_equals_each_episode_alone():
             np.stack([np.concatenate([g[i] for g in each]) for each in games], axis=1) for i in (0, 1)
         )  # (80, 3, ...)
         begins = [np.cumsum([0, *each[:-1]]) for each in lengths]
-        out = []
+        out, state = [], encoder.online(3)
         for t in range(80):
             coming = dict(next_actions=actions[t]) if current else {}
             restarted = np.array([t in begin for begin in begins])
             taken = np.where(restarted, 99, actions[t - 1])  # what was taken before a restart is not looked at
             out.append(
-                encoder.reset(frames[t], **coming) if t == 0 else encoder.step(frames[t], taken, restarted, **coming)
+                state.reset(frames[t], **coming) if t == 0 else state.step(frames[t], taken, restarted, **coming)
             )
         for e, each in enumerate(games):
             assert np.array_equal(np.stack(out)[:, e], np.concatenate([encoder.encode(*game) for game in each]))
@@ -324,13 +326,17 @@ def test_bad_input_is_refused_in_one_clear_sentence():
     refused(
         "counted yet", fresh.fit_moments, ActionMoments(8, 4, 3).update(frames[:5].reshape(5, -1), actions[:5]), SHAPE
     )
-    refused("call reset", encoder.step, frames[:1], actions[:1])
-    refused("next_actions are needed", encoder.reset, frames[:1], next_actions=actions[:1])
-    encoder.reset(frames[:2])
-    refused("2 environments", encoder.step, frames[:3], actions[:3])
-    refused("actions_taken must be", encoder.step, frames[:2], actions[:3])
-    refused("actions_taken must lie", encoder.step, frames[:2], np.array([0, 3]))
-    curious = ActionReSUEncoder(3, grid=GRID, include_current=True).fit(frames, actions)
+    refused("call reset", encoder.online(1).step, frames[:1], actions[:1])
+    refused("next_actions are needed", encoder.online(1).reset, frames[:1], next_actions=actions[:1])
+    refused("not fitted", fresh.online, 1)
+    refused("n must be an integer", encoder.online, 1.5)
+    two = encoder.online(2)
+    two.reset(frames[:2])
+    refused("2 environments", two.reset, frames[:3])
+    refused("2 environments", two.step, frames[:3], actions[:3])
+    refused("actions_taken must be", two.step, frames[:2], actions[:3])
+    refused("actions_taken must lie", two.step, frames[:2], np.array([0, 3]))
+    curious = ActionReSUEncoder(3, grid=GRID, include_current=True).fit(frames, actions).online(1)
     refused("next_actions are needed", curious.reset, frames[:1])
     refused("next_actions must lie", curious.reset, frames[:1], np.array([3]))
     refused("action_filters of shape", fresh.with_filters, np.ones((4, 8)), np.ones((4, 8, 2)), np.ones(SHAPE))
@@ -345,9 +351,40 @@ def test_bad_input_is_refused_in_one_clear_sentence():
 def test_a_refused_step_leaves_the_state_as_it_was():
     frames, actions = play(0, 60)
     encoder = ActionReSUEncoder(3, grid=GRID).fit(frames, actions)
-    out = [encoder.reset(frames[:1])]
+    game = encoder.online(1)
+    out = [game.reset(frames[:1])]
     for t in range(1, 60):
         with pytest.raises(ValueError, match="actions_taken"):
-            encoder.step(frames[:1], np.array([7]))
-        out.append(encoder.step(frames[t : t + 1], actions[t - 1 : t]))
+            game.step(frames[:1], np.array([7]))
+        out.append(game.step(frames[t : t + 1], actions[t - 1 : t]))
     assert np.array_equal(np.concatenate(out), encoder.encode(frames, actions))
+
+
+def test_two_users_do_not_disturb_each_other_and_a_refused_fit_changes_nothing():
+    frames, actions = play(0, 60)
+    others, chosen = play(1, 60)
+    encoder = ActionReSUEncoder(3, grid=GRID).fit(frames, actions)
+    wanted = [encoder.encode(frames, actions), encoder.encode(others, chosen), encoder.encode(others[30:], chosen[30:])]
+    one, other = encoder.online(1), encoder.online(1)
+    before = encoder.filters_.tobytes(), encoder.action_filters_.tobytes(), encoder.moments_
+    for t in range(60):
+        found = one.step(frames[t : t + 1], actions[t - 1 : t]) if t else one.reset(frames[:1])
+        assert np.array_equal(found[0], wanted[0][t])
+        begins = t in (0, 30)
+        found = other.reset(others[t : t + 1]) if begins else other.step(others[t : t + 1], chosen[t - 1 : t])
+        assert np.array_equal(found[0], wanted[1][t] if t < 30 else wanted[2][t - 30])
+        for refused in (
+            lambda: encoder.fit(frames[:, :, :3], actions),
+            lambda: encoder.with_filters(encoder.filters_, encoder.action_filters_ * np.inf, encoder.mean_),
+        ):
+            with pytest.raises(ValueError):
+                refused()
+    assert (encoder.filters_.tobytes(), encoder.action_filters_.tobytes(), encoder.moments_) == before
+    assert np.array_equal(encoder.encode(frames, actions), wanted[0])
+
+
+@pytest.mark.parametrize("name", ["n_actions", "memory", "horizon", "n_units", "action_memory"])
+@pytest.mark.parametrize("value", [2.5, 2.0, True, "2"])
+def test_what_is_no_whole_number_is_refused_by_name(name, value):
+    with pytest.raises(ValueError, match=f"^{name} must be an integer"):
+        ActionReSUEncoder(**({"n_actions": 3} | {name: value}))

@@ -1,0 +1,239 @@
+"""Fitted layers: all that encoding needs, built once and never changed.
+
+T frames of H x W pixels, P = H * W, m taps, K units of layer 1 (2K ON/OFF maps), S steps and K2 units of a layer above,
+C = rows * columns pooling cells.
+
+Layer 1 works on integers from end to end: its taps are rounded to multiples of a power of two (relative error below
+2^-20), so that a response and every sum of responses is an exact integer. Dense and event-driven, offline and online
+encoding therefore give the same bits, whatever the blocks and threads. The layers above see 3 x 3 patches of maps over
+some steps; their responses are kept as multiples of 2^-16 for the same reason (resu_patch_layers.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+import resu_core
+import resu_layer1_kernels
+import resu_moments
+import resu_patch_kernels
+from resu_patch_layers import PatchLayer
+from resu_patch_moments import NEIGHBOURHOOD
+
+DENSE_FRACTION = 0.03  # above this share of changed pixels dense encoding is the faster (bench_core.py)
+RESPONSE_BITS = 30  # sum_j |tap_j| * 255 stays below 2^30: responses fit in 32 bits
+UPPER_BLOCK = 512  # frames per parallel block of the layers above; results do not depend on it
+
+
+def as_episode(frames: Any, where: str = "frames") -> np.ndarray:
+    """frames as (T, H, W) uint8.
+
+    Raises   ValueError naming `where` if the shape or dtype is another, or there are no frames.
+    """
+    frames = np.asarray(frames)
+    if frames.ndim != 3 or frames.dtype != np.uint8:
+        raise ValueError(f"{where} must be a uint8 array (T, H, W), not {frames.dtype} of shape {frames.shape}")
+    if 0 in frames.shape:
+        raise ValueError(f"{where} is empty: shape {frames.shape}")
+    return frames
+
+
+def expect(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Raise ValueError naming `name` unless the array is finite float64 of this shape."""
+    if array.shape != shape or array.dtype != np.float64 or not np.isfinite(array).all():
+        raise ValueError(f"{name} is {array.dtype} {array.shape} where finite float64 {shape} is expected")
+
+
+class IntegerForm(NamedTuple):
+    """Layer 1 as it is computed: sum_j taps[j] * pixel_j - offsets per pixel, rectified, summed by cell, times gain.
+
+    taps (m, K) int32, newest first     offsets (P, K) int32     row_edges (rows + 1,), column_edges (columns + 1,)
+    gain (C, 2K) float64
+    """
+
+    taps: np.ndarray
+    offsets: np.ndarray
+    row_edges: np.ndarray
+    column_edges: np.ndarray
+    gain: np.ndarray
+
+
+@dataclass(frozen=True)
+class FirstLayer:
+    """A fitted layer 1 and the numbers in which it is computed; made by `build`.
+
+    filters (K, m) float64, newest tap first    correlations (K,) float64, NaN for filters that were not fitted
+    mean    (H, W) float64 [grey values]        form  `IntegerForm`
+    unit    (K,) float64, value of one integer step of a response
+    cell_of (P,) int32, the pooling cell of each pixel    area (C,) float64, pixels of each cell
+    """
+
+    filters: np.ndarray
+    correlations: np.ndarray
+    mean: np.ndarray
+    form: IntegerForm
+    unit: np.ndarray
+    cell_of: np.ndarray
+    area: np.ndarray
+
+    @classmethod
+    def build(
+        cls,
+        filters: np.ndarray,
+        correlations: np.ndarray,
+        mean: np.ndarray,
+        grid: tuple[int, int],
+        further: np.ndarray | float = 0.0,
+    ) -> Self:
+        """Round to integers and lay out the cells.
+
+        grid      (rows, columns) of the pooling cells; the edges of n cells over H pixels are floor(i H / n)
+        further   (K,) or a number: the largest that a further input adds to a response
+        Raises    ValueError if the grid has more rows or columns than the frames, a filter is zero, or a mean is no
+                  grey value.
+        """
+        height, width = mean.shape
+        if grid[0] > height or grid[1] > width:
+            raise ValueError(f"a grid of {grid} cells does not fit frames of {height} x {width} pixels")
+        if not (mean.min() > -0.5 and mean.max() < 255.5):  # decayed sums may round to a little more than 255
+            raise ValueError(f"means must be grey values in 0 .. 255, not in {mean.min():g} .. {mean.max():g}")
+        reach = 255.0 * np.abs(filters).sum(axis=1) + further
+        if (reach == 0).any():
+            raise ValueError("a filter has no tap that differs from zero")
+        scale = 2.0 ** np.floor(RESPONSE_BITS - np.log2(reach))
+        taps = np.rint(filters * scale[:, None])
+        offsets = np.rint(mean.reshape(-1, 1) * taps.sum(axis=1)).astype(np.int32)
+        row_edges, column_edges = (np.arange(n + 1) * size // n for n, size in zip(grid, mean.shape, strict=True))
+        rows, columns = (np.repeat(np.arange(len(e) - 1), np.diff(e)) for e in (row_edges, column_edges))
+        cell_of = (rows[:, None] * grid[1] + columns).astype(np.int32).ravel()
+        area = np.bincount(cell_of).astype(np.float64)
+        gain = np.tile(1 / scale, 2) / area[:, None]
+        form = IntegerForm(np.ascontiguousarray(taps.T, np.int32), offsets, row_edges, column_edges, gain)
+        return cls(filters, correlations, mean, form, 1 / scale, cell_of, area)
+
+    @property
+    def n_features(self) -> int:
+        """2K C."""
+        return self.form.gain.size
+
+    def check_frames(self, frames: Any) -> np.ndarray:
+        """frames as C-contiguous (T, H, W) uint8. Raises ValueError if they are of another size or dtype."""
+        frames = as_episode(frames)
+        if frames.shape[1:] != self.mean.shape:
+            raise ValueError(f"frames are {frames.shape[1:]} pixels, but this encoder was fitted on {self.mean.shape}")
+        return np.ascontiguousarray(frames)
+
+    def encode(self, frames: np.ndarray, method: str = "auto") -> np.ndarray:
+        """Checked frames (T, H, W) of one episode -> (T, 2K C) float32. method "auto", "dense" or "events"."""
+        pixels, form = frames.reshape(len(frames), -1), self.form
+        out = np.empty((len(frames), self.n_features), np.float32)
+        if method == "dense" or (method == "auto" and resu_moments.changed_fraction(pixels) > DENSE_FRACTION):
+            resu_layer1_kernels.encode_dense(
+                pixels, form.taps, form.offsets, frames.shape[2], form.row_edges, form.column_edges, form.gain,
+                resu_moments.BLOCK, out,
+            )  # fmt: skip
+        else:
+            resu_layer1_kernels.encode_events(
+                pixels, form.taps, form.offsets, self.cell_of, form.gain, resu_moments.BLOCK, out
+            )
+        return out
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Layer 1 and the layers above it, lowest first.
+
+    Raises   ValueError if a layer does not fit the frame size, the maps below it, or the other layers.
+    """
+
+    first: FirstLayer
+    upper: tuple[PatchLayer, ...] = ()
+
+    def __post_init__(self) -> None:
+        n_maps = 2 * len(self.first.filters)
+        for i, layer in enumerate(self.upper, start=2):
+            size = layer.mean.shape[:2]
+            if size != self.first.mean.shape:
+                raise ValueError(
+                    f"layer {i} was fitted on frames of {size} pixels, but layer 1 on {self.first.mean.shape}: "
+                    "fit all layers on frames of one size"
+                )
+            n_units, n_steps = self.upper[0].filters.shape[:2]
+            expect(f"filters of layer {i}", layer.filters, (n_units, n_steps, NEIGHBOURHOOD, NEIGHBOURHOOD, n_maps))
+            expect(f"mean of layer {i}", layer.mean, (*size, n_maps))
+            n_maps = 2 * n_units
+
+    @cached_property
+    def weights(self) -> tuple[np.ndarray, ...]:
+        """(S, 3, 3M, K2) float32 of each layer above, newest step first."""
+        return tuple(layer.weights for layer in self.upper)
+
+    @cached_property
+    def means(self) -> tuple[np.ndarray, ...]:
+        """(P, M) float32 of each layer above."""
+        return tuple(layer.flat_mean for layer in self.upper)
+
+    @cached_property
+    def gains(self) -> tuple[np.ndarray, ...]:
+        """(C, 2 K2) float64 of each layer above."""
+        return tuple(layer.gain(self.first.area) for layer in self.upper)
+
+    def n_features_of(self, layer: int) -> int:
+        """The length of the feature vector of layer 1, 2, ..."""
+        return self.first.n_features if layer == 1 else self.gains[layer - 2].size
+
+    @property
+    def n_features(self) -> int:
+        """The length of the feature vector of the topmost layer."""
+        return self.n_features_of(1 + len(self.upper))
+
+    def encode(self, frames: np.ndarray, layers: Sequence[int]) -> list[np.ndarray]:
+        """Features of some layers of one episode in one pass: checked frames -> [(T, D_layer) float32 for each]."""
+        if not self.upper:
+            return [self.first.encode(frames)] * len(layers)
+        pooled, _ = self._run(frames, 0, layers, with_maps=False)
+        return [pooled[layer - 1] for layer in layers]
+
+    def _run(
+        self, frames: np.ndarray, start: int, pool: Sequence[int], with_maps: bool
+    ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+        """All layers for the frames from `start` on: pooled features of each layer named in `pool` (others have no
+        column), and the topmost layer's responses (T - start, P, K2) int32 (or no row)."""
+        first, n_frames, n = self.first, len(frames), len(frames) - start
+        pooled = tuple(
+            np.empty((n, self.n_features_of(layer) if layer in pool else 0), np.float32)
+            for layer in range(1, len(self.upper) + 2)
+        )
+        n_steps, _, _, n_units = self.weights[-1].shape
+        maps = np.empty((n if with_maps else 0, first.mean.size, n_units), np.int32)
+        resu_patch_kernels.encode_layers(
+            frames.reshape(n_frames, -1), start, len(self.upper) * (n_steps - 1), first.form.taps, first.form.offsets,
+            first.unit, first.form.gain, self.weights, self.means, self.gains, first.mean.shape, first.cell_of,
+            UPPER_BLOCK, pooled, maps,
+        )  # fmt: skip
+        return pooled, maps
+
+    def maps(self, frames: np.ndarray, start: int, stop: int) -> np.ndarray:
+        """ON/OFF maps of the topmost layer, steps start .. stop - 1 of one episode (T, H, W) uint8 from its start on.
+
+        Returns  (stop - start, H, W, 2 K2) float32, of layer 1 alone (..., 2K)
+        """
+        first = self.first
+        back = len(first.form.taps) - 1 + sum(len(weights) - 1 for weights in self.weights)
+        begin = max(start - back, 0)
+        frames = np.ascontiguousarray(frames[begin:stop])
+        if self.upper:
+            _, responses = self._run(frames, start - begin, (), with_maps=True)
+            value = responses.astype(np.float32) / np.float32(resu_patch_kernels.FRACTION)
+        else:
+            value = np.empty((stop - start, first.mean.size, len(first.filters)), np.float32)
+            pixels = frames.reshape(len(frames), -1)
+            resu_layer1_kernels.first_layer_responses(
+                pixels, start - begin, first.form.taps, first.form.offsets, first.unit, value
+            )
+        return resu_core.rectify(value).reshape(stop - start, *first.mean.shape, -1)
