@@ -12,6 +12,8 @@ frames = 1/15 s. The glossary of the paper (Qin et al. 2025, arXiv 2512.23146):
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -19,9 +21,11 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy import linalg
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
-from resu_moments import LagMoments, as_series
+from resu_checks import as_count, as_ridge, as_series
+from resu_moments import LagMoments
 
 __all__ = [
     "CanonicalDirections",
@@ -36,7 +40,10 @@ __all__ = [
 
 
 class PastFutureMoments(Protocol):
-    """What `canonical_directions` needs: second moments of a past and a future vector over n_windows samples."""
+    """What `canonical_directions` needs: second moments of a past and a future vector over n_windows samples.
+
+    An attribute `unit`, if there is one, is the number in whose square the moments are given.
+    """
 
     @property
     def n_windows(self) -> int | float: ...
@@ -85,30 +92,43 @@ def fix_signs(filters: np.ndarray) -> np.ndarray:
     return np.where(signs == 0, 1.0, signs)
 
 
-def canonical_directions(moments: PastFutureMoments, n_units: int, ridge: float = 1e-6) -> CanonicalDirections:
+def canonical_directions(
+    moments: PastFutureMoments, n_units: int, ridge: float = 1e-6, center: bool | None = None
+) -> CanonicalDirections:
     """Past-future CCA by one SVD of the whitened cross-covariance.
 
+    Parameters
     moments  second moments over N windows of a past (m) and a future (h) vector, at any scale
     n_units  k, 1 <= k <= min(m, h)
-    ridge    added to both covariances, as a fraction of their largest eigenvalue  [1]
+    ridge    r >= 0: C_pp + r lambda_p I and C_ff + r lambda_f I stand for C_pp and C_ff, lambda their largest
+             eigenvalues  [1]. It keeps directions that hardly vary (below r of the largest variance) from being blown
+             up: a larger one gives smoother filters and smaller correlations. Being relative, it gives the same
+             correlations for rescaled input. 0 is plain CCA; directions without variance are then left out.
+    center   passed on to `LagMoments.matrices`, where given: False for moments that are not centred
+
     Returns  CanonicalDirections: filters (k, m) newest tap first, correlations (k,) in [0, 1] descending.
              The largest tap of each filter is positive.
-    Raises   ValueError if N < m + h, if a moment is not finite, if past or future has no variance, or if k or ridge
-             is out of range.
+    Raises   ValueError if N < m + h, if a moment or filter is not finite, if past or future has no variance, or if k or
+             ridge is out of range.
     Source   Qin et al. 2025 (arXiv 2512.23146): W = C_ff^-1/2 C_fp C_pp^-1/2 = U S V', Psi = V' C_pp^-1/2. The ridge
-             is ours (the paper has none): relative, so that rescaled input gives the same correlations.
+             is ours (the paper has none).
+
+    >>> past = np.random.default_rng(0).standard_normal(10_000).cumsum()     # a random walk: its newest value predicts
+    >>> found = canonical_directions(LagMoments(memory=3, horizon=2, center=True).update(past), n_units=2)
+    >>> found.filters.shape, found.correlations.round(2).tolist()
+    ((2, 3), [1.0, 0.01])
     """
-    c_pp, c_fp, c_ff = moments.matrices()
-    most = min(c_fp.shape)
-    if not isinstance(n_units, (int, np.integer)) or not 1 <= n_units <= most:
-        raise ValueError(f"n_units must be an integer from 1 to min(memory, horizon) = {most}, not {n_units!r}")
-    if not (np.isfinite(ridge) and ridge >= 0):
-        raise ValueError(f"ridge must be a finite number of at least 0, not {ridge!r}")
+    c_pp, c_fp, c_ff = moments.matrices() if center is None else moments.matrices(center)  # type: ignore[call-arg]
+    unit = getattr(moments, "unit", 1.0)
+    n_units, ridge = as_count("n_units", n_units, min(c_fp.shape), "min(memory, horizon)"), as_ridge(ridge)
     if moments.n_windows < sum(c_fp.shape):
         raise ValueError(f"{moments.n_windows} windows are too few for {sum(c_fp.shape)} lags: give more steps")
     whiten_p, whiten_f = inverse_sqrt(c_pp, ridge), inverse_sqrt(c_ff, ridge)
     _, spectrum, v_t = linalg.svd(whiten_f @ c_fp @ whiten_p, full_matrices=False)
-    filters = v_t[:n_units] @ whiten_p
+    with np.errstate(over="ignore"):
+        filters = v_t[:n_units] @ whiten_p / unit
+    if not np.isfinite(filters).all():
+        raise ValueError("the input varies by less than 1e-300: rescale it")
     filters = filters * fix_signs(filters)[:, None]
     spectrum = np.clip(spectrum, 0.0, 1.0)
     return CanonicalDirections(filters, spectrum[:n_units].copy(), spectrum)
@@ -119,14 +139,51 @@ def rectify(z: np.ndarray) -> np.ndarray:
     return np.concatenate([np.maximum(z, 0), np.maximum(-z, 0)], axis=-1)
 
 
+@contextmanager
+def unchanged_on_error(owner: object) -> Iterator[None]:
+    """Whatever fails inside, `owner` then has its attributes of before (which may be replaced inside, not altered)."""
+    before = vars(owner).copy()
+    try:
+        yield
+    except BaseException:
+        vars(owner).clear()
+        vars(owner).update(before)
+        raise
+
+
 class ReSU(TransformerMixin, BaseEstimator):
     """Rectified Spectral Units as a scikit-learn estimator: rows are time steps, columns parallel series.
 
-    memory, horizon, n_units, ridge   as in `canonical_directions`
+    Each unit is a temporal filter, one bank for all series: the direction of the past that best predicts the future, by
+    canonical correlation analysis. Its response is split into ON and OFF. A call that raises an error leaves the
+    estimator as it was; new parameters count from the next fit on.
+
+    Parameters
+    memory      m >= 1, steps that a filter sees  [steps]
+    horizon     h >= 1, steps ahead that it predicts  [steps]
+    n_units     k, 1 <= k <= min(m, h), filters
     center      subtract each series' own mean
-    flat        transform to (T, P * 2 n_units), as the next step of a scikit-learn Pipeline expects it
-    Fitted:     filters_ (n_units, memory) newest tap first, correlations_ (n_units,), mean_ (P,) (zeros if not
-                centred), moments_ the LagMoments behind them, n_features_in_ = P
+    ridge       r >= 0, added to the covariances of past and future as a fraction of their largest eigenvalues, see
+                `canonical_directions`  [1]
+    flat        transform to (T, P * 2 k) rather than (T, P, 2 k), as the next step of a Pipeline expects it
+
+    Attributes, once fitted to P series in units u
+    filters_        (k, m) float64, newest tap first  [1 / u]; over all series and steps a response has unit variance
+    correlations_   (k,) float64 in [0, 1], descending: correlation of a unit's response with what it predicts
+    mean_           (P,) float64, taken off before filtering, zeros if not centred  [u]
+    moments_        `LagMoments`, the sums behind them
+    flat_           `flat` as it was at the fit
+    n_features_in_  P; feature_names_in_ (P,), where X had names
+
+    Raises      ValueError from the methods, not from here: parameters are looked at when they are used.
+
+    >>> x = np.sin(np.arange(2_000)[:, None] / [5, 8, 13]) + 1e6             # (time, parallel series)
+    >>> resu = ReSU(memory=8, horizon=4, n_units=2).fit(x[:1_500])
+    >>> resu.filters_.shape, resu.transform(x).shape
+    ((2, 8), (2000, 3, 4))
+    >>> whole = resu.partial_fit(x[1_500:])                                  # goes on where fit ended
+    >>> bool(np.allclose(whole.correlations_, ReSU(n_units=2).fit(x).correlations_))
+    True
     """
 
     def __init__(
@@ -148,49 +205,74 @@ class ReSU(TransformerMixin, BaseEstimator):
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: N803
         """Fit on one episode X (T, P), uint8 or float; y is ignored.
 
-        Raises   ValueError if X is too short, constant, not finite or of another shape, or an option is out of range.
+        Raises   ValueError if X is too short, constant, not finite or of another shape, or a parameter is out of range.
         """
-        return self._refit(LagMoments(self.memory, self.horizon, self.center), X, new_episode=True)
+        with unchanged_on_error(self):
+            x = as_series(validate_data(self, X))
+            moments = self._new_moments()
+            if len(x) < moments.n_lags:
+                raise ValueError(f"n_samples = {len(x)} steps are fewer than memory + horizon = {moments.n_lags}")
+            return self._set_fitted(moments.update(x))
 
     def partial_fit(self, X: Any, y: Any = None, new_episode: bool = False) -> Self:  # noqa: N803
-        """Add X (T, P) to what was fitted before; it continues the last episode unless `new_episode`.
+        """Add X (T, P) to what was fitted before; it continues the last episode unless `new_episode`; y is ignored.
 
-        Exactly the fit on everything at once: bitwise for uint8. Before m + h windows exist the filters are unset.
+        Exactly the fit on everything at once: bitwise for uint8, to rounding for floats. Before m + h windows exist the
+        filters are unset. Another memory or horizon than before begins anew.
+        Raises   ValueError as `fit`, or if X has another number of series: X is then not counted.
         """
-        moments = getattr(self, "moments_", None)
-        if moments is None or (moments.memory, moments.horizon) != (self.memory, self.horizon):
-            moments = LagMoments(self.memory, self.horizon, self.center)
-        return self._refit(moments, X, new_episode, partial=True)
-
-    def _refit(self, moments: LagMoments, x: Any, new_episode: bool, partial: bool = False) -> Self:
-        x = as_series(validate_data(self, x, reset=not partial or not hasattr(self, "n_features_in_")))
-        if not partial and len(x) < moments.n_lags:
-            raise ValueError(f"n_samples = {len(x)} steps are fewer than memory + horizon = {moments.n_lags}")
-        moments.center = self.center
-        self.moments_ = moments.update(x, new_episode)
-        if partial and moments.n_windows < moments.n_lags:
+        with unchanged_on_error(self):
+            x = as_series(validate_data(self, X, reset=not hasattr(self, "moments_")))
+            moments, before = self._new_moments(), getattr(self, "moments_", None)
+            if before is not None and (before.memory, before.horizon) == (moments.memory, moments.horizon):
+                moments = before.copy()
+                moments.center = bool(self.center)
+            moments.update(x, new_episode)
+            if moments.n_windows >= moments.n_lags:
+                return self._set_fitted(moments)
+            for name in {"filters_", "correlations_", "mean_"} & vars(self).keys():  # of another memory or horizon
+                delattr(self, name)
+            self.moments_ = moments
             return self
+
+    def _new_moments(self) -> LagMoments:
+        """No moments yet, for these parameters, which are looked at here. Raises ValueError if one is out of range."""
+        moments = LagMoments(self.memory, self.horizon, self.center)
+        as_count("n_units", self.n_units, min(moments.memory, moments.horizon), "min(memory, horizon)")
+        as_ridge(self.ridge)
+        return moments
+
+    def _set_fitted(self, moments: LagMoments) -> Self:
         directions = canonical_directions(moments, self.n_units, self.ridge)
+        self.moments_, self.flat_ = moments, bool(self.flat)
         self.filters_, self.correlations_ = directions.filters, directions.correlations
-        self.mean_ = moments.mean if self.center else np.zeros(moments.n_series)
+        self.mean_ = moments.mean if moments.center else np.zeros(moments.n_series)
         return self
 
     def transform(self, X: Any) -> np.ndarray:  # noqa: N803
-        """Rectified responses (T, P, 2 n_units) float64, ON first; before step m - 1 the first step is repeated.
+        """Rectified responses (T, P, 2 k) float64, ON first; before step m - 1 the first step is repeated.
 
-        With `flat` the last two axes are one. Rows are steps of one episode: their order matters.
-        Raises   ValueError if not fitted, or if X has another number of series.
+        With `flat` the last two axes are one, with the names of `get_feature_names_out` if scikit-learn is asked for
+        tables (`set_output`). Rows are steps of one episode: their order matters.
+        Raises   ValueError if not fitted, if X has another number of series or is not finite, or if a table is asked
+                 for without `flat`.
         """
         check_is_fitted(self, "filters_", msg="this %(name)s is not fitted: call fit, or partial_fit with enough steps")
+        if not self.flat_ and _get_output_config("transform", self)["dense"] != "default":
+            raise ValueError("responses (time, series, units) are no table: fit with flat=True for set_output")
         x = as_series(validate_data(self, X, reset=False))
+        memory = self.filters_.shape[1]
         centred = x - self.mean_
-        padded = np.concatenate([np.repeat(centred[:1], self.memory - 1, axis=0), centred])
-        z = rectify(sliding_window_view(padded, self.memory, axis=0) @ self.filters_[:, ::-1].T)
-        return z.reshape(len(z), -1) if self.flat else z
+        padded = np.concatenate([np.repeat(centred[:1], memory - 1, axis=0), centred])
+        z = rectify(sliding_window_view(padded, memory, axis=0) @ self.filters_[:, ::-1].T)
+        return z.reshape(len(z), -1) if self.flat_ else z
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """(P * 2 n_units,) names of the columns of a flat transform: <series>_on<unit>, then <series>_off<unit>."""
+        """(P * 2 k,) names of the columns of a flat transform: <series>_on<unit>, then <series>_off<unit>.
+
+        Raises   ValueError if not fitted, or if input_features are not the names of the P series.
+        """
         check_is_fitted(self, "filters_")
         series = _check_feature_names_in(self, input_features)
-        halves = [f"{half}{unit}" for half in ("on", "off") for unit in range(self.n_units)]
+        halves = [f"{half}{unit}" for half in ("on", "off") for unit in range(len(self.filters_))]
         return np.array([f"{name}_{half}" for name in series for half in halves], dtype=object)

@@ -15,26 +15,39 @@ from typing import Any, Self
 import numpy as np
 
 import resu_conv
-import resu_moments
+from resu_checks import as_count, as_decay
+from resu_moments import LagMoments
 
 
 class StreamingReSU:
-    """Layer-1 moments and the encoder fitted to them.
+    """Layer-1 moments and the encoder fitted to them. A call that raises an error leaves everything as it was.
 
-    alpha     factor on all earlier sums before each chunk, in (0, 1]
-    options   of `ReSUEncoder` (memory, horizon, n_units, grid, center, ridge), one layer
-    Attributes: moments (LagMoments), frame_shape (H, W) or None before the first chunk, n_chunks.
+    Parameters
+    alpha       factor on all earlier sums before each chunk, in (0, 1]; 1 forgets nothing
+    options     of `ReSUEncoder`: memory, horizon, n_units, grid, center, ridge; n_layers must be 1
+
+    Attributes
+    moments      `LagMoments` of all chunks so far, pixels [grey values] as series; replaced, not altered, by `update`
+    frame_shape  (H, W) [pixels], or None before the first chunk
+    n_chunks     chunks taken in by `update`
+
+    Raises      ValueError if an option is out of range.
+
+    >>> frames = np.random.default_rng(0).integers(0, 3, (200, 12, 10), np.uint8).cumsum(axis=0, dtype=np.uint8)
+    >>> stream = StreamingReSU(alpha=0.9, memory=4, horizon=2, n_units=2, grid=(3, 2))
+    >>> encoder = stream.update(frames[:120], new_episode=True).update(frames[120:]).refit()
+    >>> stream.n_chunks, encoder.encode(frames).shape
+    (2, (200, 24))
     """
 
     def __init__(self, alpha: float = 1.0, **options: Any) -> None:
-        if not 0 < alpha <= 1:
-            raise ValueError(f"alpha must lie in (0, 1], not {alpha!r}")
+        self.alpha = as_decay(alpha)
         if options.get("n_layers", 1) != 1:
             raise ValueError("streaming covers the first layer: n_layers must be 1")
-        self.alpha = float(alpha)
-        self._options = options
         template = resu_conv.ReSUEncoder(**options)  # checks the options
-        self.moments = resu_moments.LagMoments(template.memory, template.horizon, template.center)
+        as_count("n_units", options.get("n_units", 1))  # it takes fractions
+        self._options = options
+        self.moments = LagMoments(template.memory, template.horizon, template.center)
         self.frame_shape: tuple[int, int] | None = None
         self.n_chunks = 0
 
@@ -55,23 +68,21 @@ class StreamingReSU:
     def update(self, frames: np.ndarray, new_episode: bool = False, starts: Sequence[int] | np.ndarray = ()) -> Self:
         """Take in one chunk (T, H, W) uint8 of any length, continuing the last episode unless `new_episode`.
 
-        starts   indices in the chunk at which further episodes begin; its parts count as one chunk of the clock
-        Raises   ValueError if the frames are of another size or dtype, or starts do not rise within the chunk.
+        starts   indices in the chunk at which episodes begin, 0 for its first frame (as `new_episode`): integers that
+                 rise strictly within 0 .. T - 1; the parts count as one chunk of the clock
+        Raises   ValueError if the frames are of another size or dtype, or starts are anything else; OverflowError if
+                 the sums would pass 2^63.
         """
         frames = resu_conv.as_episode(frames)
-        if self.frame_shape not in (None, frames.shape[1:]):
-            raise ValueError(f"frames are {frames.shape[1:]} pixels, but this stream holds {self.frame_shape}")
         height, width = frames.shape[1:]
-        self.frame_shape = (height, width)
-        cuts = [int(start) for start in starts if start > 0]
-        if not all(a < b for a, b in pairwise([0, *cuts, len(frames)])) or any(start < 0 for start in starts):
-            raise ValueError(f"starts must rise within 0 .. {len(frames) - 1}, not {list(starts)}")
-        self.moments.decay(self.alpha)
-        begins_anew = new_episode or 0 in starts
-        for begin, end in pairwise([0, *cuts, len(frames)]):
-            part = frames[begin:end]
-            self.moments.update(part.reshape(len(part), -1), new_episode=begin > 0 or begins_anew)
-        self.n_chunks += 1
+        if self.frame_shape not in (None, (height, width)):
+            raise ValueError(f"frames are {frames.shape[1:]} pixels, but this stream holds {self.frame_shape}")
+        begins = _as_starts(starts, len(frames))
+        moments = self.moments.copy().decay(self.alpha)
+        for begin, end in pairwise([*sorted({0, *begins}), len(frames)]):
+            anew = begin in begins or (begin == 0 and new_episode)
+            moments.update(frames[begin:end].reshape(end - begin, -1), new_episode=anew)
+        self.moments, self.frame_shape, self.n_chunks = moments, (height, width), self.n_chunks + 1
         return self
 
     def refit(self) -> resu_conv.ReSUEncoder:
@@ -83,3 +94,12 @@ class StreamingReSU:
             raise ValueError("no frames yet: call update first")
         encoder = resu_conv.ReSUEncoder(**self._options)
         return encoder.fit_moments(self.moments.copy(), self.frame_shape)
+
+
+def _as_starts(starts: Sequence[int] | np.ndarray, n_frames: int) -> list[int]:
+    """starts as integers. Raises ValueError unless they rise strictly within 0 .. n_frames - 1."""
+    found: list[Any] = list(starts) if np.ndim(starts) == 1 else [starts]
+    whole = all(isinstance(start, (int, np.integer)) and not isinstance(start, bool) for start in found)
+    if np.ndim(starts) != 1 or not whole or not all(a < b for a, b in pairwise([-1, *found, n_frames])):
+        raise ValueError(f"starts must rise strictly within 0 .. {n_frames - 1} and be integers, not {found}")
+    return [int(start) for start in found]

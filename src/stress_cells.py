@@ -37,8 +37,7 @@ def fit_all(folder: Path, n_frames: int, seed: int) -> dict[str, Any]:
     for game in GAMES:
         moments = ReSUEncoder().fit(random_play(folder, game, n_frames, seed).episode_frames()).moments_
         for recipe, (center, ridge) in RECIPES.items():
-            moments.center = center
-            directions = canonical_directions(moments, 4, ridge)
+            directions = canonical_directions(moments, 4, ridge, center)
             found[recipe][game] = {"filters": directions.filters, "correlations": directions.correlations}
     return found
 

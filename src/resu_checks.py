@@ -1,0 +1,63 @@
+"""What may come in: counts, factors, series of numbers; anything else is refused with one clear sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+LARGEST = 1e300  # floats beyond could not be centred: differences and their sums would overflow
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+
+
+def as_ridge(ridge: Any) -> float:
+    """ridge as a float. Raises ValueError if it is no finite number of at least 0."""
+    if not _is_number(ridge) or not 0 <= ridge < np.inf:
+        raise ValueError(f"ridge must be a finite number of at least 0, not {ridge!r}")
+    return float(ridge)
+
+
+def as_decay(alpha: Any) -> float:
+    """alpha as a float. Raises ValueError if it is no number in (0, 1]."""
+    if not _is_number(alpha) or not 0 < alpha <= 1:
+        raise ValueError(f"alpha must lie in (0, 1], not {alpha!r}")
+    return float(alpha)
+
+
+def as_count(name: str, value: Any, most: int | None = None, of: str = "") -> int:
+    """value as an int of at least 1 and at most `most`, which `of` explains.
+
+    Raises   ValueError naming `name` if it is anything else, a fraction or a boolean included.
+    """
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not whole or value < 1 or (most is not None and value > most):
+        allowed = "of at least 1" if most is None else f"from 1 to {of} = {most}"
+        raise ValueError(f"{name} must be an integer {allowed}, not {value!r}")
+    return int(value)
+
+
+def as_series(x: Any) -> np.ndarray:
+    """x as (T, P), C-contiguous uint8 or finite float64; (T,) becomes (T, 1).
+
+    Raises   ValueError naming what is wrong: dimensions, no series, dtype, NaN or infinity, numbers beyond 1e300.
+    """
+    x = np.asarray(x)
+    if x.ndim == 1:
+        x = x[:, None]
+    if x.ndim != 2:
+        raise ValueError(f"expected an array (T,) or (T, P), not one of shape {x.shape}")
+    if not x.shape[1]:
+        raise ValueError(f"the input has no series: shape {x.shape}")
+    if x.dtype == np.uint8:
+        return np.ascontiguousarray(x)
+    if x.dtype.kind not in "fiub":
+        raise ValueError(f"expected uint8 or real numbers, not dtype {x.dtype}")
+    x = np.ascontiguousarray(x, np.float64)
+    if not np.isfinite(x).all():
+        raise ValueError(f"the input holds NaN or infinity, first at step {int(np.argmin(np.isfinite(x).all(axis=1)))}")
+    if np.abs(x).max(initial=0) > LARGEST:
+        raise ValueError(f"the input holds numbers beyond {LARGEST:g}, the largest {np.abs(x).max():g}: rescale it")
+    return x
