@@ -32,7 +32,7 @@ def changed_fraction(x: np.ndarray, n_pairs: int = 64) -> float:
 
 def torch_device(method: str) -> str:
     """The device of a method "torch" or "torch:<device>", "" for the others."""
-    kind, _, device = method.partition(":")
+    kind, _, device = str(method).partition(":")
     return (device or "cpu") if kind == "torch" else ""
 
 
