@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 from scipy.signal import lfilter
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils._set_output import ADAPTERS_MANAGER
 from sklearn.utils.estimator_checks import check_estimator
 
 from resu_core import ReSU
@@ -46,3 +49,56 @@ def test_flat_columns_are_the_responses_in_the_order_of_their_names():
     names = flat.get_feature_names_out(["left", "right"]).tolist()
     assert names == [f"{side}_{half}" for side in ("left", "right") for half in ("on0", "on1", "off0", "off1")]
     assert np.array_equal(flat.transform(x)[:, names.index("right_off1")], deep.transform(x)[:, 1, 3])
+
+
+CHANGED = {"memory": 3, "horizon": 2, "n_units": 1, "center": False, "ridge": 0.5, "flat": True}
+
+
+def test_parameters_set_after_a_fit_count_from_the_next_fit_on():
+    x = np.random.default_rng(0).standard_normal((300, 2)).cumsum(axis=0)
+    for flat in (False, True):
+        resu = ReSU(memory=5, horizon=4, n_units=3, flat=flat).fit(x)
+        responses, names = resu.transform(x), resu.get_feature_names_out().tolist()
+        resu.set_params(**CHANGED | {"flat": not flat})
+        assert np.array_equal(resu.transform(x), responses) and resu.get_feature_names_out().tolist() == names
+        assert clone(resu).get_params() == CHANGED | {"flat": not flat}
+        wanted = ReSU(**CHANGED | {"flat": not flat}).fit(x)
+        assert np.array_equal(resu.fit(x).transform(x), wanted.transform(x)) and resu.mean_.tolist() == [0, 0]
+
+
+def test_another_memory_begins_anew_chunk_by_chunk():
+    x = np.random.default_rng(0).standard_normal((300, 2)).cumsum(axis=0)
+    resu = ReSU(memory=5, horizon=4, n_units=2).fit(x).set_params(memory=6)
+    resu.partial_fit(x[:8])
+    with pytest.raises(ValueError, match="not fitted"):
+        resu.transform(x)
+    wanted = ReSU(memory=6, horizon=4, n_units=2).fit(x)
+    assert np.allclose(resu.partial_fit(x[8:]).filters_, wanted.filters_, rtol=1e-9)
+
+
+class Table:
+    """Stands for pandas, which need not be there: keeps what scikit-learn would make a table of."""
+
+    container_lib = "pandas"
+
+    def create_container(self, X_output, X_original, columns, inplace=True):  # noqa: N803
+        return X_output, list(columns())
+
+    def is_supported_container(self, X):  # noqa: N803
+        return isinstance(X, tuple)
+
+
+def test_tables_have_the_names_of_the_columns_and_three_axes_are_no_table(monkeypatch):
+    monkeypatch.setitem(ADAPTERS_MANAGER.adapters, "pandas", Table())
+    x = np.random.default_rng(0).standard_normal((300, 2)).cumsum(axis=0)
+    resu, deep = ReSU(n_units=2, flat=True).fit(x), ReSU(n_units=2).fit(x)
+    plain = resu.transform(x)
+    resu.set_params(n_units=3, flat=False)
+    with config_context(transform_output="pandas"):
+        values, names = resu.transform(x)
+        assert np.array_equal(values, plain) and names == resu.get_feature_names_out().tolist() and len(names) == 8
+        with pytest.raises(ValueError, match="no table: fit with flat=True"):
+            deep.transform(x)
+        assert deep.set_output(transform="default").transform(x).shape == (300, 2, 4)
+    scaled = make_pipeline(StandardScaler(), ReSU(flat=True)).fit(x)
+    assert scaled.get_feature_names_out().tolist()[:2] == ["x0_on0", "x0_on1"]
