@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from resu_checks import as_series
 from resu_core import ReSU, canonical_directions, fix_signs, inverse_sqrt
-from resu_moments import BLOCK, LagMoments, as_series, changed_fraction
+from resu_moments import BLOCK, LagMoments, changed_fraction
 from screens import screens
 
 FAST = settings(max_examples=40, deadline=None, derandomize=True)
