@@ -14,7 +14,7 @@ import numpy as np
 import resu_files
 import resu_moment_kernels
 from resu_checks import as_count, as_decay, as_series
-from resu_sums import WindowSums, binary_exponent
+from resu_sums import WindowSums, binary_exponent, times_power
 
 BLOCK = 1024  # frames per parallel block; results do not depend on it for integers
 CHUNK = 1 << 17  # steps whose products are held at a time; of floats, numbers that are centred at a time
@@ -68,7 +68,7 @@ def count_windows(x: np.ndarray, n_lags: int, method: str = "dense") -> WindowSu
         shift = x[0] + (x - x[0]).mean(axis=0)  # of a constant series exactly its value
         x = x - shift
         exponent = binary_exponent(x)
-        x = np.ldexp(x, -exponent)
+        x = times_power(x, -exponent)
     products, total = _lag_products(x, n_lags, method)
     gram, sums = np.zeros((n_lags, n_lags), products.dtype), np.empty((n_lags, x.shape[1]), products.dtype)
     for k in range(n_lags):
@@ -106,7 +106,8 @@ class LagMoments:
     sums        (L, P), sum over windows of y_a - shift; None before the first update
     mean        (P,) float64, mean of each series over the past lags of all windows [u]
     C_pp, C_fp, C_ff   the matrices of `matrices` [unit^2 u^2]
-    unit        1; for data beyond 2^+-300, whose squares float64 does not hold, another power of two
+    unit        1; for data that vary by more than 2^300 or less than 2^-300 (their squares would soon leave float64)
+                another power of two
 
     Raises      ValueError if memory or horizon is not an integer of at least 1.
 

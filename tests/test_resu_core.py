@@ -100,6 +100,17 @@ def test_centred_moments_equal_covariances_of_each_series(dtype):
     assert moments.matrices(center=False)[0][0, 0] == pytest.approx(float((x[3 : 3 + 294].astype(float) ** 2).mean()))
 
 
+def test_centring_can_be_chosen_without_touching_the_moments():
+    x = screens(np.random.default_rng(3), 300, 5, moving=0.3)
+    centred, plain = LagMoments(4, 3, center=True).update(x), LagMoments(4, 3).update(x)
+    for center, like in ((True, centred), (False, plain)):
+        for moments in (centred, plain):
+            found = canonical_directions(moments, 2, center=center)
+            assert np.array_equal(found.filters, canonical_directions(like, 2).filters)
+    assert centred.center and not plain.center
+    assert not np.array_equal(canonical_directions(centred, 2).filters, canonical_directions(plain, 2).filters)
+
+
 def test_centring_survives_a_bright_still_scene():
     """One pixel flickers by one grey level on a bright screen: the exact sums lose nothing to cancellation."""
     x = np.full((4000, 2000), 254, np.uint8)
