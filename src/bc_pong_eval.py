@@ -14,9 +14,10 @@ import numpy as np
 
 import atari_play
 import stats_ci
-from cloning import CLONED_BY, Clone
-from stage_io import guard, parse_config, require_positive
-from stage_run import start_run
+from cloning import SAVED
+from stage_io import guard, require_positive
+from stage_report import Report
+from stage_run import Run, Stage, measured
 
 FRESH_GAMES = 900  # root seed: none of the replications that fitted or evaluated a clone
 
@@ -34,28 +35,39 @@ class Config:
 SMOKE = {"games": 2}
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Load, play, print."""
-    config = parse_config(Config, argv, SMOKE)
+def check(config: Config) -> None:
+    """Refuse empty runs."""
     require_positive(config, "games")
-    run = start_run(__file__, config)
-    c = run.config
-    clone = Clone.load(
-        run.results / "clones" / f"pong_{c.expert}", CLONED_BY[f"pong_{c.expert}"] + (" --smoke" if c.smoke else "")
-    )
-    games = atari_play.play(clone, c.games, (FRESH_GAMES, atari_play.EVALUATION), sticky=c.sticky)
-    scores = np.array([game.score for game in games])
-    estimate = stats_ci.estimate(scores, np.random.default_rng(0))
+
+
+@measured()
+def measure(run: Run, setting: Config) -> dict[str, list[float]]:
+    """Load the clone and play. Returns scores and lengths per game."""
+    clone = SAVED[f"pong_{setting.expert}"].load(run.results, run.smoke)
+    games = atari_play.play(clone, setting.games, (FRESH_GAMES, atari_play.EVALUATION), sticky=setting.sticky)
+    return {"scores": [game.score for game in games], "lengths": [game.length for game in games]}
+
+
+def cells(run: Run) -> dict[str, list[float]]:
+    """One cell, measured in every run: the clone may be another one by now."""
+    return run.cell(measure, run.config, fresh=True)
+
+
+def report(c: Config, found: dict[str, list[float]]) -> Report:
+    """One row."""
+    scores = np.array(found["scores"])
     row = {
-        "policy": "PPO on frozen ReSU features" if c.expert == "ppo" else f"clone of the {c.expert} expert",
+        "policy": SAVED[f"pong_{c.expert}"].label,
         "sticky": f"{c.sticky:g}",
-        "score [95 % interval over games of one clone]": str(estimate),
+        "score [95 % interval over games of one clone]": stats_ci.estimate(scores, np.random.default_rng(0)),
         "won": f"{np.mean(scores > 0):.0%}",
-        "steps per game": f"{np.mean([game.length for game in games]):.0f}",
+        "steps per game": f"{np.mean(found['lengths']):.0f}",
         "games": c.games,
     }
-    run.finish([row], scores=scores)
+    return Report([row], arrays={"scores": scores})
 
+
+STAGE = Stage(__file__, Config, cells, report, smoke=SMOKE, check=check)
 
 if __name__ == "__main__":
-    guard(main)
+    guard(STAGE.main)

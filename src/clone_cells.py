@@ -175,9 +175,7 @@ def cells(run: Run, settings: Mapping[ArmName, Sequence[Setting]]) -> dict[ArmNa
             return run.cell(player_cells.measure, player)
         if not (first and arm.name == "resu mlp"):
             return run.cell(measure, s)
-        kept = run.results / "clones"
-        files = [kept / f"{s.clone}_{part}.npz" for part in ("encoder", "head")]
-        return run.cell(measure_and_save, s, makes=files)
+        return run.cell(measure_and_save, s, makes=cloning.Clone.files(run.results / "clones" / s.clone))
 
     return {name: [cell(ARMS[name], s, i == 0) for i, s in enumerate(its)] for name, its in settings.items()}
 

@@ -9,35 +9,19 @@ A *code* turns frames into vectors, offline for fitting and online for playing:
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import figures
 import heads
 import report_steps
-from atari_env import STEPS_PER_SECOND, AtariEnv
-from atari_play import AGGREGATION, EVALUATION, Buffer, Policy, collect, game_rngs, record_game
-from figures import Figure
+from atari_env import AtariEnv
+from atari_play import AGGREGATION, Buffer, Policy, collect
 from heads import DenseHead, SteppedHead
 from resu_conv import ReSUEncoder
 from resu_online import Code
-
-# The commands that make the clones under results/clones/, for the messages of those who need one.
-CLONED_BY = {
-    "pong_reactive": f"run {report_steps.command('bc_pong')}",
-    "pong_winning": f"run {report_steps.command('bc_pong_winning')}",
-    "pong_ppo": f"run {report_steps.command('ppo_pong')}",
-    "breakout_ppo": f"run {report_steps.command('ppo_pong_breakout')}",
-    "space_invaders_ppo": f"run {report_steps.command('ppo_pong_space_invaders')}",
-    "breakout_predictive": f"run {report_steps.command('bc_games_breakout')}",
-    "breakout_predictive_dagger": f"run {report_steps.command('bc_games_breakout_dagger')}",
-    "space_invaders_dodging": f"run {report_steps.command('bc_games_space_invaders')}",
-    "space_invaders_dodging_dagger": f"run {report_steps.command('bc_games_space_invaders_dagger')}",
-    "asteroids_aiming": f"run {report_steps.command('bc_games_asteroids')}",
-    "enduro_planning": f"run {report_steps.command('bc_games_enduro')}",
-}
 
 
 class Clone:
@@ -60,55 +44,91 @@ class Clone:
             scores = self._stepped.logits(self._online.step(frame[None])[0])
         return self._actions[int(scores.argmax())]
 
+    @staticmethod
+    def files(path: Path) -> list[Path]:
+        """What `save` writes: <path>_encoder.npz and <path>_head.npz."""
+        return [path.with_name(f"{path.name}_{part}.npz") for part in ("encoder", "head")]
+
     def save(self, path: Path) -> None:
-        """Write <path>_encoder.npz and <path>_head.npz; only a clone on a `ReSUEncoder` can be saved."""
+        """Write the `files`; only a clone on a `ReSUEncoder` can be saved."""
         if not isinstance(self.code, ReSUEncoder):
             raise ValueError(f"only clones on a ReSUEncoder are saved, not on {type(self.code).__name__}")
-        self.code.save(path.with_name(path.name + "_encoder.npz"))
-        self.head.save(path.with_name(path.name + "_head.npz"), class_names=np.array(self.class_names))
+        of_code, of_head = self.files(path)
+        self.code.save(of_code)
+        self.head.save(of_head, class_names=np.array(self.class_names))
 
     @classmethod
     def load(cls, path: Path, remedy: str = "") -> Clone:
         """Read the files of `save`. Raises FileNotFoundError or ValueError, with the remedy."""
-        head, extra = DenseHead.load(path.with_name(path.name + "_head.npz"), remedy)
-        encoder = ReSUEncoder.load(path.with_name(path.name + "_encoder.npz"))
+        of_code, of_head = cls.files(path)
+        head, extra = DenseHead.load(of_head, remedy)
+        encoder = ReSUEncoder.load(of_code)
         names = tuple(str(name) for name in extra.get("class_names", ()))
         if head.weights[0].shape[1] != encoder.n_features or head.weights[-1].shape[0] != len(names):
             raise ValueError(f"{path.name}: head and encoder do not belong together: {remedy}")
         return cls(encoder, head, names)
 
 
-def film(clone: Clone, seed: int, skip: float, seconds: float, title: str, game: str, **env_options: Any) -> bytes:
-    """A GIF of a clone at play with the maps of its code: `seconds` of a game after leaving out `skip` seconds.
+@dataclass(frozen=True)
+class Saved:
+    """A clone that a stage leaves under results/clones/.
 
-    Raises   ValueError if the game is over before the first picture.
+    game         that it plays
+    expert       whom it imitates; none: it learned from reward, by PPO
+    made_by      the command that makes it
+    aggregated   by dataset aggregation, beside one without
     """
-    assert isinstance(clone.code, ReSUEncoder)
-    first, most = round(skip * STEPS_PER_SECOND), round((skip + seconds) * STEPS_PER_SECOND)
-    rng = next(game_rngs((seed, EVALUATION)))
-    recording = record_game(clone, rng, {"game": game, **env_options}, None, most, screens=True)
-    assert recording.screens is not None
-    if len(recording.actions) <= first:
-        raise ValueError(
-            f"this game lasted {len(recording.actions) / STEPS_PER_SECOND:.0f} s: skip less than {skip:g} s"
-        )
-    names = AtariEnv(game).action_names
-    maps = clone.code.maps(recording.frames)[first:]
-    actions = [names[action] for action in recording.actions[first:]]
-    scores = np.concatenate([[0], recording.rewards.cumsum()[:-1]])[first:]
-    return figures.gameplay_gif(recording.screens[first:], maps, actions, scores, title, STEPS_PER_SECOND)
+
+    game: str
+    expert: str
+    made_by: str
+    aggregated: bool = False
+
+    @property
+    def player(self) -> str:
+        """What sets it apart from the game's other clones."""
+        return f"{self.expert or 'ppo'}{'_dagger' if self.aggregated else ''}"
+
+    @property
+    def name(self) -> str:
+        """Of its files."""
+        return f"{self.game}_{self.player}"
+
+    @property
+    def label(self) -> str:
+        """For readers."""
+        return f"a ReSU clone of the {self.expert} expert" if self.expert else "PPO on frozen ReSU features"
+
+    def load(self, results: Path, smoke: bool = False) -> Clone:
+        """The clone. Raises FileNotFoundError or ValueError, which say what to run, in smoke with --smoke."""
+        return Clone.load(results / "clones" / self.name, f"run {self.made_by}{' --smoke' if smoke else ''}")
 
 
-def at_work(clone: Clone, seed: int, step: int, title: str, game: str, **env_options: Any) -> Figure:
-    """A picture of a clone's code at one step of a game: the past that it looks at, its filters, its maps."""
-    assert isinstance(clone.code, ReSUEncoder)
-    encoder = clone.code
-    recording = record_game(
-        clone, next(game_rngs((seed, EVALUATION))), {"game": game, **env_options}, None, step + encoder.memory
+SAVED = {
+    saved.name: saved
+    for saved in (
+        Saved("pong", "reactive", report_steps.command("bc_pong")),
+        Saved("pong", "winning", report_steps.command("bc_pong_winning")),
+        Saved("pong", "", report_steps.command("ppo_pong")),
+        Saved("breakout", "tracking", "python src/bc_games.py --game breakout --expert tracking"),
+        Saved("breakout", "predictive", report_steps.command("bc_games_breakout")),
+        Saved("breakout", "predictive", report_steps.command("bc_games_breakout_dagger"), aggregated=True),
+        Saved("breakout", "", report_steps.command("ppo_pong_breakout")),
+        Saved("space_invaders", "dodging", report_steps.command("bc_games_space_invaders")),
+        Saved("space_invaders", "dodging", report_steps.command("bc_games_space_invaders_dagger"), aggregated=True),
+        Saved("space_invaders", "", report_steps.command("ppo_pong_space_invaders")),
+        Saved("asteroids", "aiming", report_steps.command("bc_games_asteroids")),
+        Saved("enduro", "planning", report_steps.command("bc_games_enduro")),
     )
-    maps = encoder.maps(recording.frames)[-1]
-    past = recording.frames[::-1][: encoder.memory]
-    return figures.unit_at_work(past, encoder.filters_, encoder.correlations_, maps, title)
+}
+CLONED_BY = {name: f"run {saved.made_by}" for name, saved in SAVED.items()}
+
+
+def saved(name: str) -> Saved:
+    """A saved clone by its name. Raises ValueError for another name, listing those that there are."""
+    if name not in SAVED:
+        raise ValueError(f"there is no clone {name}: choose one of {', '.join(SAVED)}")
+    return SAVED[name]
 
 
 class Lessons:

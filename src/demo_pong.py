@@ -11,6 +11,7 @@ Run        python src/demo_pong.py            (2 min on 2 cores)
 
 from dataclasses import dataclass
 from functools import partial
+from operator import methodcaller
 from typing import Any, Literal
 
 import numpy as np
@@ -18,13 +19,14 @@ import numpy as np
 import atari_play
 import cloning
 import figures
+import films
 import resu_files
 import stats_ci
 from pong_expert import CLASS_NAMES, EXPERTS
 from resu_conv import ReSUEncoder
-from stage_io import guard, parse_config, require_positive
-from stage_report import markdown_table
-from stage_run import start_run
+from stage_io import guard, require_positive, timed
+from stage_report import Report
+from stage_run import Run, Stage, measured
 
 
 @dataclass(frozen=True)
@@ -42,54 +44,75 @@ class Config:
 SMOKE = {"n_frames": 1500, "games": 2}
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Collect, fit, train, play, print."""
-    config = parse_config(Config, argv, SMOKE)
+def check(config: Config) -> None:
+    """Refuse empty runs."""
     require_positive(config, "n_frames", "games")
-    run = start_run(__file__, config)
-    c = run.config
+
+
+@measured()
+def measure(run: Run, c: Config) -> dict[str, Any]:
+    """Collect, fit, train, play, draw.
+
+    Returns   seconds of each step; filters (K, m) and correlations (K,); of each player scores per game and mean length
+    """
+    seconds: dict[str, float] = {}
     make_expert = EXPERTS[c.expert]
-    demonstrations = run.timed(
-        "collect expert frames",
-        lambda: atari_play.load_or_collect(run.data, f"pong_{c.expert}", make_expert, c.n_frames, c.seed),
-    )
-    encoder = run.timed("fit encoder", lambda: ReSUEncoder().fit(demonstrations.episode_frames()))
+    with timed(seconds, "collect expert frames"):
+        demonstrations = atari_play.load_or_collect(run.data, f"pong_{c.expert}", make_expert, c.n_frames, c.seed)
+    with timed(seconds, "fit encoder"):
+        encoder = ReSUEncoder().fit(demonstrations.episode_frames())
     run.log(f"{encoder.n_features} features per frame, canonical correlations {np.round(encoder.correlations_, 3)}")
-    clone, accuracies = run.timed(
-        "encode frames, train head",
-        lambda: cloning.clone_policy(encoder, demonstrations, CLASS_NAMES, c.head, c.seed, game="pong"),
-    )
+    with timed(seconds, "encode frames, train head"):
+        clone, accuracies = cloning.clone_policy(encoder, demonstrations, CLASS_NAMES, c.head, c.seed, game="pong")
     run.log(f"validation accuracy {accuracies[-1]:.3f}, {clone.head.n_parameters:,} parameters in the head")
-
-    rng = np.random.default_rng(0)
-    rows = []
-    scores: dict[str, Any] = {}
+    players = {}
     for name, policy in (("random", atari_play.RandomPolicy()), ("expert", make_expert()), ("clone", clone)):
-        games = run.timed(
-            f"play {c.games} games: {name}",
-            partial(atari_play.play, policy, c.games, (c.seed, atari_play.EVALUATION), description=name),
-        )
-        scores[name] = np.array([game.score for game in games])
-        rows.append(
-            {
-                "policy": f"{c.expert} expert" if name == "expert" else name,
-                "score [95 % interval over games]": str(stats_ci.estimate(scores[name], rng)),
-                "best game": f"{scores[name].max():+.0f}",
-                "steps per game": f"{np.mean([game.length for game in games]):.0f}",
-                "games": c.games,
-            }
-        )
-
-    def record() -> None:
+        with timed(seconds, f"play {c.games} games: {name}"):
+            games = atari_play.play(policy, c.games, (c.seed, atari_play.EVALUATION), description=name)
+        lengths = [game.length for game in games]
+        players[name] = {"scores": [game.score for game in games], "steps_per_game": np.mean(lengths)}
+    with timed(seconds, "draw media/demo_pong.gif"):
         title = f"Pong: a ReSU clone of the {c.expert} expert"
-        gif = cloning.film(clone, c.seed, 6.0, 1.0 if c.smoke else 20.0, title, "pong")
-        resu_files.write_atomically(run.media / "demo_pong.gif", lambda file: file.write(gif))
+        gif = films.film(clone, c.seed, 6.0, 1.0 if c.smoke else 20.0, title, "pong")
+        resu_files.write_atomically(run.media / "demo_pong.gif", methodcaller("write", gif))
+    return {
+        "seconds": seconds,
+        "filters": encoder.filters_,
+        "correlations": encoder.correlations_,
+        "players": players,
+    }
 
-    run.timed("draw media/demo_pong.gif", record)
-    run.log("\n" + markdown_table([{"step": k, "seconds": f"{s:.1f}"} for k, s in run.timings.items()]))
-    figure = figures.filter_bank(encoder.filters_, encoder.correlations_, f"Layer 1 on {c.n_frames:,} frames of Pong")
-    run.finish(rows, figure=figure, filters=encoder.filters_, correlations=encoder.correlations_, **scores)
 
+def cells(run: Run) -> dict[str, Any]:
+    """One cell, measured in every run: its times are part of what it shows."""
+    return run.cell(measure, run.config, makes=[run.media / "demo_pong.gif"], fresh=True)
+
+
+def report(c: Config, found: dict[str, Any]) -> Report:
+    """Table, times, the filters."""
+    rng = np.random.default_rng(0)
+    scores = {name: np.array(player["scores"]) for name, player in found["players"].items()}
+    rows = [
+        {
+            "policy": f"{c.expert} expert" if name == "expert" else name,
+            "score [95 % interval over games]": stats_ci.estimate(scores[name], rng),
+            "best game": f"{scores[name].max():+.0f}",
+            "steps per game": f"{player['steps_per_game']:.0f}",
+            "games": c.games,
+        }
+        for name, player in found["players"].items()
+    ]
+    filters, correlations = np.array(found["filters"]), np.array(found["correlations"])
+    title = f"Layer 1 on {c.n_frames:,} frames of Pong"
+    return Report(
+        rows,
+        figures={"": partial(figures.filter_bank, filters, correlations, title)},
+        arrays={"filters": filters, "correlations": correlations, **scores},
+        timings=found["seconds"],
+    )
+
+
+STAGE = Stage(__file__, Config, cells, report, smoke=SMOKE, check=check)
 
 if __name__ == "__main__":
-    guard(main)
+    guard(STAGE.main)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import cv2
-import imageio.v3 as iio
 import matplotlib
 
 matplotlib.use("Agg")
@@ -391,52 +389,3 @@ def unit_at_work(
     code.suptitle("rectified responses", fontsize=10)
     figure.suptitle(title, fontsize=11)
     return figure
-
-
-def gameplay_image(screen: np.ndarray, maps: np.ndarray, full_scale: np.ndarray, lines: Sequence[str]) -> np.ndarray:
-    """One frame of a GIF: the game on the left, the ON/OFF maps of the code on the right, text below.
-
-    screen      (210, 160, 3) uint8, as the emulator shows it
-    maps        (2K, H, W) float, ON maps first
-    full_scale  (K,) response drawn at full brightness
-    lines       text
-    Returns     (height, width, 3) uint8
-    """
-    n_units = len(maps) // 2
-    game = cv2.resize(screen, (320, 420), interpolation=cv2.INTER_NEAREST)
-    tile = 420 // n_units
-    panel = np.full((420, 2 * tile + 6, 3), BACKGROUND, np.uint8)
-    for i, image in enumerate(maps):
-        unit, off = i % n_units, i >= n_units
-        # The square root lets weak responses be seen; 6 levels keep the GIF small.
-        level = np.rint(5 * np.sqrt(np.clip(image / full_scale[unit], 0, 1))) / 5
-        colour = np.array(OFF_COLOUR if off else ON_COLOUR)
-        picture = (BACKGROUND + level[..., None] * (colour - BACKGROUND)).astype(np.uint8)
-        picture = cv2.resize(picture, (tile - 4, tile - 4), interpolation=cv2.INTER_NEAREST)
-        top, left = unit * tile, 6 + off * tile
-        panel[top : top + tile - 4, left : left + tile - 4] = picture
-        cv2.putText(
-            panel, f"{'OFF' if off else 'ON'} {unit}", (left + 3, top + 12), cv2.FONT_HERSHEY_SIMPLEX, 0.38, (200,) * 3
-        )
-    body = np.concatenate([game, panel], axis=1)
-    footer = np.full((8 + 18 * len(lines), body.shape[1], 3), BACKGROUND, np.uint8)
-    for i, line in enumerate(lines):
-        cv2.putText(footer, line, (8, 18 + 18 * i), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (235,) * 3)
-    return np.concatenate([body, footer])
-
-
-def gameplay_gif(
-    screens: np.ndarray, maps: np.ndarray, actions: Sequence[str], scores: np.ndarray, title: str, fps: int
-) -> bytes:
-    """A GIF of T steps of play, as the bytes of the file.
-
-    screens (T, 210, 160, 3) uint8, maps (T, 2K, H, W) float, actions and scores: what was done and the points so far
-    """
-    n_units = maps.shape[1] // 2
-    both = np.maximum(maps[:, :n_units], maps[:, n_units:])
-    full_scale = np.array([np.quantile(both[:, k][both[:, k] > 0], 0.995) for k in range(n_units)])
-    images = [
-        gameplay_image(screen, image, full_scale, [title, f"score {score:+.0f}    action {action}"])
-        for screen, image, action, score in zip(screens, maps, actions, scores, strict=True)
-    ]
-    return iio.imwrite("<bytes>", np.stack(images), extension=".gif", duration=1000 / fps, loop=0, palettesize=64)

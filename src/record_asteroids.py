@@ -8,14 +8,16 @@ Run        python src/record_asteroids.py                       (30 s)
 
 from dataclasses import dataclass
 
-import resu_files
-from cloning import CLONED_BY, Clone, clone_policy, film
+import cloning
+import film_cells
+from film_cells import Film
 from players import TASKS, demonstrations
 from resu_conv import ReSUEncoder
-from stage_io import guard, parse_config
-from stage_run import start_run
+from stage_io import guard
+from stage_report import Report
+from stage_run import Run, Stage, measured
 
-GAME = "asteroids"
+CLONE = cloning.SAVED["asteroids_aiming"]
 
 
 @dataclass(frozen=True)
@@ -31,23 +33,48 @@ class Config:
 SMOKE = {"seconds": 1.0, "skip": 1.0}
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Play, draw, write the GIF."""
-    run = start_run(__file__, parse_config(Config, argv, SMOKE))
-    c = run.config
-    task = TASKS[GAME]
-    if c.smoke:
-        buffer = demonstrations(run.data, GAME, task.best, 1500, 0)
-        encoder = ReSUEncoder().fit(buffer.episode_frames())
-        clone, _ = clone_policy(encoder, buffer, task.classes(task.best), "ridge", 0, game=GAME)
-    else:
-        name = f"{GAME}_{task.best}"
-        clone = Clone.load(run.results / "clones" / name, CLONED_BY[name])
-    gif = film(clone, c.seed, c.skip, c.seconds, f"{task.label}: a ReSU clone of the {task.best} expert", GAME)
-    path = run.media / f"{GAME}.gif"
-    resu_files.write_atomically(path, lambda file: file.write(gif))
-    run.finish([{"file": path.name, "seconds of play": c.seconds, "MB": len(gif) / 1e6}])
+@dataclass(frozen=True)
+class Lesson:
+    """Frames that a clone for smoke runs is taught."""
 
+    n_frames: int
+
+
+@measured()
+def teach(run: Run, lesson: Lesson) -> float:
+    """A clone of a few frames, for a smoke run, saved where a real one would be. Returns its validation accuracy."""
+    buffer = demonstrations(run.data, CLONE.game, CLONE.expert, lesson.n_frames, 0)
+    encoder = ReSUEncoder().fit(buffer.episode_frames())
+    classes = TASKS[CLONE.game].classes(CLONE.expert)
+    clone, accuracies = cloning.clone_policy(encoder, buffer, classes, "ridge", 0, game=CLONE.game)
+    clone.save(run.results / "clones" / CLONE.name)
+    return accuracies[-1]
+
+
+def film(c: Config) -> Film:
+    """What is recorded."""
+    return Film("asteroids", CLONE.name, c.skip, c.seconds, c.seed)
+
+
+def check(config: Config) -> None:
+    """Refuse times below 0."""
+    film(config)
+
+
+def cells(run: Run) -> dict[str, float]:
+    """One film."""
+    if run.smoke:
+        run.cell(teach, Lesson(1500), makes=cloning.Clone.files(run.results / "clones" / CLONE.name))
+    return film_cells.cell(run, film(run.config))
+
+
+def report(c: Config, found: dict[str, float]) -> Report:
+    """Its row."""
+    row = film_cells.row(film(c), found)
+    return Report([{name: row[name] for name in ("file", "seconds of play", "MB")}])
+
+
+STAGE = Stage(__file__, Config, cells, report, smoke=SMOKE, check=check)
 
 if __name__ == "__main__":
-    guard(main)
+    guard(STAGE.main)

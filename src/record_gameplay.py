@@ -10,28 +10,30 @@ Run        python src/record_gameplay.py                       (2 min)
            python src/record_gameplay.py --smoke               (needs python src/bc_pong.py --smoke first)
 """
 
-from dataclasses import dataclass
-from operator import methodcaller
-from typing import Literal
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal
 
+import film_cells
+import films
 import resu_files
 from atari_env import STEPS_PER_SECOND
-from cloning import CLONED_BY, Clone, at_work, film
+from cloning import saved
+from film_cells import Film
 from players import TASKS
-from stage_io import guard, parse_config
-from stage_run import start_run
+from stage_io import guard
+from stage_report import Report
+from stage_run import Run, Stage, measured
 
 Name = Literal["pong", "pong_ppo", "breakout", "breakout_ppo", "space_invaders", "space_invaders_ppo", "enduro"]
-# What is shown: game, whose clone ("ppo" learned from reward), seconds left out at the start, seconds of play; GIFs of
-# at most 3 MB
-FILMS: dict[Name, tuple[str, str, float, float]] = {
-    "pong": ("pong", "winning", 6.0, 40.0),
-    "pong_ppo": ("pong", "ppo", 6.0, 30.0),
-    "breakout": ("breakout", "predictive_dagger", 4.0, 30.0),
-    "breakout_ppo": ("breakout", "ppo", 4.0, 30.0),
-    "space_invaders": ("space_invaders", "dodging_dagger", 6.0, 25.0),
-    "space_invaders_ppo": ("space_invaders", "ppo", 6.0, 25.0),
-    "enduro": ("enduro", "planning", 6.0, 12.0),
+FILMS: dict[Name, Film] = {  # GIFs of at most 3 MB
+    "pong": Film("pong", "pong_winning", 6.0, 40.0),
+    "pong_ppo": Film("pong_ppo", "pong_ppo", 6.0, 30.0),
+    "breakout": Film("breakout", "breakout_predictive_dagger", 4.0, 30.0),
+    "breakout_ppo": Film("breakout_ppo", "breakout_ppo", 4.0, 30.0),
+    "space_invaders": Film("space_invaders", "space_invaders_dodging_dagger", 6.0, 25.0),
+    "space_invaders_ppo": Film("space_invaders_ppo", "space_invaders_ppo", 6.0, 25.0),
+    "enduro": Film("enduro", "enduro_planning", 6.0, 12.0),
 }
 
 
@@ -49,31 +51,57 @@ class Config:
 SMOKE = {"films": ("pong",), "seconds": 1.0, "expert": "reactive"}
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Play, draw, write the GIFs."""
-    config = parse_config(Config, argv, SMOKE)
-    if config.seconds < 0:
-        raise ValueError(f"--seconds must not be negative, not {config.seconds:g}")
-    run = start_run(__file__, config)
-    c = run.config
-    rows, figure = [], None
-    for name in c.films:
-        game, player, skip, seconds = FILMS[name]
-        player, skip, seconds = c.expert or player, min(skip, 1.0) if c.smoke else skip, c.seconds or seconds
-        saved = f"{game}_{player}"
-        remedy = CLONED_BY.get(saved, f"there is no clone of {saved}") + (" --smoke" if c.smoke else "")
-        clone = Clone.load(run.results / "clones" / saved, remedy)
-        who = "PPO on frozen ReSU features" if player == "ppo" else f"a ReSU clone of the {player.split('_')[0]} expert"
-        gif = film(clone, c.seed, skip, seconds, f"{TASKS[game].label}: {who}", game, **TASKS[game].env)
-        if name == "pong":
-            caption = "ReSU, learned in closed form, at work in Pong"
-            figure = at_work(clone, c.seed, round(skip * STEPS_PER_SECOND), caption, game)
-        path = run.media / f"{name}.gif"
-        resu_files.write_atomically(path, methodcaller("write", gif))
-        rows.append({"file": path.name, "player": player, "seconds of play": seconds, "MB": len(gif) / 1e6})
-        run.log(str(rows[-1]))
-    run.finish(rows, figure=figure)
+def chosen(c: Config) -> list[Film]:
+    """What is recorded. Raises ValueError for a clone that nothing makes."""
+    found = []
+    for film in (FILMS[name] for name in c.films):
+        clone = f"{saved(film.clone).game}_{c.expert}" if c.expert else film.clone
+        skip = min(film.skip, 1.0) if c.smoke else film.skip
+        found.append(replace(film, clone=saved(clone).name, skip=skip, seconds=c.seconds or film.seconds, seed=c.seed))
+    return found
 
+
+def check(config: Config) -> None:
+    """Refuse unknown clones and times below 0."""
+    chosen(config)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Of a clone's code at one step of a game with this seed."""
+
+    clone: str
+    step: int
+    seed: int
+
+
+@measured()
+def draw_code(run: Run, picture: Picture) -> None:
+    """Play that far, draw, write results/record_gameplay.png."""
+    of = saved(picture.clone)
+    caption = f"ReSU, learned in closed form, at work in {TASKS[of.game].label}"
+    clone = of.load(run.results, run.smoke)
+    figure = films.at_work(clone, picture.seed, picture.step, caption, of.game, **TASKS[of.game].env)
+    resu_files.write_atomically(run.path(".png"), partial(figure.savefig, format="png", dpi=120))
+
+
+def cells(run: Run) -> list[dict[str, float]]:
+    """A cell per film; the picture comes with Pong's."""
+    its = chosen(run.config)
+    for film in its:
+        if film.name == "pong":
+            picture = Picture(film.clone, round(film.skip * STEPS_PER_SECOND), film.seed)
+            run.cell(draw_code, picture, makes=[run.path(".png")], fresh=True)
+    return [film_cells.cell(run, film) for film in its]
+
+
+def report(c: Config, found: list[dict[str, float]]) -> Report:
+    """A row per film."""
+    rows: list[dict[str, Any]] = [film_cells.row(film, cell) for film, cell in zip(chosen(c), found, strict=True)]
+    return Report(rows)
+
+
+STAGE = Stage(__file__, Config, cells, report, smoke=SMOKE, check=check)
 
 if __name__ == "__main__":
-    guard(main)
+    guard(STAGE.main)

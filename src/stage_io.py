@@ -19,7 +19,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -76,6 +76,14 @@ def seconds(compute: Callable[[], object], repeats: int = 1) -> float:
         compute()
         times.append(time.perf_counter() - started)
     return min(times)
+
+
+@contextlib.contextmanager
+def timed(times: dict[str, float], name: str) -> Iterator[None]:
+    """Within it the wall-clock time runs that is added to times[name] in the end  [s]."""
+    started = time.perf_counter()
+    yield
+    times[name] = times.get(name, 0.0) + time.perf_counter() - started
 
 
 def duration(seconds: float) -> str:

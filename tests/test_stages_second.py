@@ -43,9 +43,11 @@ REFUSED = (
     ("transfer_matrix", ("--smoke", "--games", "pong"), 1, "at least two different games"),
     ("transfer_matrix", ("--smoke", "--timescale", "0", "99999"), 1, "--timescale needs"),
     ("record_gameplay", ("--films", "enduro"), 1, "run python src/bc_games.py --game enduro"),
-    ("record_gameplay", ("--smoke", "--seconds", "-1"), 1, "--seconds must not be negative"),
+    ("record_gameplay", ("--smoke", "--seconds", "-1"), 1, "--seconds must be above 0"),
     ("eval_expert", ("--games", "breakout"), 2, "breakout"),
-    ("bench_play", ("--smoke", "--clones", "pong_unknown"), 1, "not found"),
+    ("record_gameplay", ("--smoke", "--expert", "best"), 1, "there is no clone pong_best: choose one of pong_reactive"),
+    ("record_asteroids", ("--smoke", "--skip", "-1"), 1, "--skip not below 0"),
+    ("bench_play", ("--smoke", "--clones", "pong_unknown"), 1, "there is no clone pong_unknown: choose one of"),
     ("bc_pong_cnn", ("--smoke", "--cnn-epochs", "0"), 1, "--cnn-epochs must be at least 1"),
     ("ppo_pong", ("--smoke", "--start", "clone"), 1, "run python src/bc_pong.py --expert winning"),
 )

@@ -1,0 +1,99 @@
+"""Films: clones at play as GIFs, the ON/OFF maps of their code beside the game; and a picture of a code at work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import imageio.v3 as iio
+import numpy as np
+
+import figures
+from atari_env import STEPS_PER_SECOND, AtariEnv
+from atari_play import EVALUATION, game_rngs, record_game
+from cloning import Clone
+from figures import BACKGROUND, OFF_COLOUR, ON_COLOUR, Figure
+from resu_conv import ReSUEncoder
+
+
+def film(clone: Clone, seed: int, skip: float, seconds: float, title: str, game: str, **env_options: Any) -> bytes:
+    """A GIF of a clone at play with the maps of its code: `seconds` of a game after leaving out `skip` seconds.
+
+    Raises   ValueError if the game is over before the first picture.
+    """
+    assert isinstance(clone.code, ReSUEncoder)
+    first, most = round(skip * STEPS_PER_SECOND), round((skip + seconds) * STEPS_PER_SECOND)
+    rng = next(game_rngs((seed, EVALUATION)))
+    recording = record_game(clone, rng, {"game": game, **env_options}, None, most, screens=True)
+    assert recording.screens is not None
+    if len(recording.actions) <= first:
+        raise ValueError(
+            f"this game lasted {len(recording.actions) / STEPS_PER_SECOND:.0f} s: skip less than {skip:g} s"
+        )
+    names = AtariEnv(game).action_names
+    maps = clone.code.maps(recording.frames)[first:]
+    actions = [names[action] for action in recording.actions[first:]]
+    scores = np.concatenate([[0], recording.rewards.cumsum()[:-1]])[first:]
+    return gameplay_gif(recording.screens[first:], maps, actions, scores, title, STEPS_PER_SECOND)
+
+
+def at_work(clone: Clone, seed: int, step: int, title: str, game: str, **env_options: Any) -> Figure:
+    """A picture of a clone's code at one step of a game: the past that it looks at, its filters, its maps."""
+    assert isinstance(clone.code, ReSUEncoder)
+    encoder = clone.code
+    recording = record_game(
+        clone, next(game_rngs((seed, EVALUATION))), {"game": game, **env_options}, None, step + encoder.memory
+    )
+    maps = encoder.maps(recording.frames)[-1]
+    past = recording.frames[::-1][: encoder.memory]
+    return figures.unit_at_work(past, encoder.filters_, encoder.correlations_, maps, title)
+
+
+def gameplay_image(screen: np.ndarray, maps: np.ndarray, full_scale: np.ndarray, lines: Sequence[str]) -> np.ndarray:
+    """One frame of a GIF: the game on the left, the ON/OFF maps of the code on the right, text below.
+
+    screen      (210, 160, 3) uint8, as the emulator shows it
+    maps        (2K, H, W) float, ON maps first
+    full_scale  (K,) response drawn at full brightness
+    lines       text
+    Returns     (height, width, 3) uint8
+    """
+    n_units = len(maps) // 2
+    game = cv2.resize(screen, (320, 420), interpolation=cv2.INTER_NEAREST)
+    tile = 420 // n_units
+    panel = np.full((420, 2 * tile + 6, 3), BACKGROUND, np.uint8)
+    for i, image in enumerate(maps):
+        unit, off = i % n_units, i >= n_units
+        # The square root lets weak responses be seen; 6 levels keep the GIF small.
+        level = np.rint(5 * np.sqrt(np.clip(image / full_scale[unit], 0, 1))) / 5
+        colour = np.array(OFF_COLOUR if off else ON_COLOUR)
+        picture = (BACKGROUND + level[..., None] * (colour - BACKGROUND)).astype(np.uint8)
+        picture = cv2.resize(picture, (tile - 4, tile - 4), interpolation=cv2.INTER_NEAREST)
+        top, left = unit * tile, 6 + off * tile
+        panel[top : top + tile - 4, left : left + tile - 4] = picture
+        cv2.putText(
+            panel, f"{'OFF' if off else 'ON'} {unit}", (left + 3, top + 12), cv2.FONT_HERSHEY_SIMPLEX, 0.38, (200,) * 3
+        )
+    body = np.concatenate([game, panel], axis=1)
+    footer = np.full((8 + 18 * len(lines), body.shape[1], 3), BACKGROUND, np.uint8)
+    for i, line in enumerate(lines):
+        cv2.putText(footer, line, (8, 18 + 18 * i), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (235,) * 3)
+    return np.concatenate([body, footer])
+
+
+def gameplay_gif(
+    screens: np.ndarray, maps: np.ndarray, actions: Sequence[str], scores: np.ndarray, title: str, fps: int
+) -> bytes:
+    """A GIF of T steps of play, as the bytes of the file.
+
+    screens (T, 210, 160, 3) uint8, maps (T, 2K, H, W) float, actions and scores: what was done and the points so far
+    """
+    n_units = maps.shape[1] // 2
+    both = np.maximum(maps[:, :n_units], maps[:, n_units:])
+    full_scale = np.array([np.quantile(both[:, k][both[:, k] > 0], 0.995) for k in range(n_units)])
+    images = [
+        gameplay_image(screen, image, full_scale, [title, f"score {score:+.0f}    action {action}"])
+        for screen, image, action, score in zip(screens, maps, actions, scores, strict=True)
+    ]
+    return iio.imwrite("<bytes>", np.stack(images), extension=".gif", duration=1000 / fps, loop=0, palettesize=64)
