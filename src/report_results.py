@@ -179,9 +179,10 @@ def rebuild(results: Path, smoke: bool) -> list[str]:
     """
     kept = []
     for step in report_steps.STEPS:
-        if _has(results, step.name, "json"):
+        stage = getattr(importlib.import_module(step.script), "STAGE", None)
+        if stage and _has(results, step.name, "json"):
             try:
-                importlib.import_module(step.script).STAGE.rebuild(["--smoke"] if smoke else shlex.split(step.options))
+                stage.rebuild(["--smoke"] if smoke else shlex.split(step.options))
             except MissingCellError as missing:
                 kept.append(f"{step.name} stays as it was written: {missing}")
     return kept
