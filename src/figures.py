@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import matplotlib
 
@@ -121,26 +121,28 @@ def dots_by_panel(
     references: Mapping[str, Mapping[str, float]],
     title: str,
     xlabel: str,
+    highlighted: Collection[str] = (),
 ) -> Figure:
     """One panel per quantity, one row per name: mean and interval, and what others reported as an open circle.
 
     panels       quantity: one Estimate per name       references   quantity: {name: value}, where there is one
+    highlighted  names that are drawn in another colour
     """
     height = 1.5 + 0.27 * len(names)
     figure, axes = plt.subplots(
         1, len(panels), figsize=(2.4 + 2.3 * len(panels), height), sharey=True, layout="constrained", squeeze=False
     )
-    _dots(axes[0], panels, names, references)
+    _dots(axes[0], panels, names, references, highlighted)
     figure.suptitle(title, fontsize=10)
     figure.supxlabel(xlabel, fontsize=9)
     return figure
 
 
-def _dots(axes, panels, names, references) -> None:
+def _dots(axes, panels, names, references, highlighted) -> None:
     """The panels of `dots_by_panel` on given axes."""
     for axis, (panel, estimates) in zip(axes, panels.items(), strict=True):
         for row, (name, estimate) in enumerate(zip(names, estimates, strict=True)):
-            colour = "tab:orange" if name.startswith("L") and "random" not in name else "tab:blue"
+            colour = "tab:orange" if name in highlighted else "tab:blue"
             if np.isfinite(estimate.low):
                 axis.plot([estimate.low, estimate.high], [row, row], color=colour, linewidth=2.5)
             axis.plot(estimate.mean, row, "|", color=colour, markersize=11, markeredgewidth=2)
@@ -180,6 +182,7 @@ def dots_and_spectra(
     limits: Mapping[str, tuple[str, Sequence[float]]],
     title: str,
     xlabel: str,
+    highlighted: Collection[str] = (),
 ) -> Figure:
     """`dots_by_panel`, and below it how far each canonical correlation of each layer stays below 1.
 
@@ -189,7 +192,7 @@ def dots_and_spectra(
     height = 1.3 + 0.27 * len(names)
     figure = plt.figure(figsize=(2.4 + 1.9 * len(panels), height + 3.4), layout="constrained")
     upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=(height, 3.4))[:, 0]
-    _dots(upper.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels, names, references)
+    _dots(upper.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels, names, references, highlighted)
     upper.suptitle(title, fontsize=10)
     upper.supxlabel(xlabel, fontsize=9)
     axes = lower.subplots(1, len(spectra), sharey=True, squeeze=False)[0]

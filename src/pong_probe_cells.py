@@ -1,15 +1,16 @@
-"""What the Pong probes ask (targets), of which codes (groups), and one measured cell: shared by the probing stages.
+"""What the Pong probes ask (targets), of which codes, and one measured cell: shared by the probing stages.
 
-Targets are the truth from the console's memory in screen pixels. A paddle's height is the middle of its visible part:
-what slides behind a bar cannot be read off the screen. Samples are steps at which the ball is in play now, a step ago
-and AHEAD steps on, so that all targets exist. Steps are 1/15 s.
+T steps of 1/15 s, D features. Targets are the truth from the console's memory in screen pixels. A paddle's height is
+the middle of its visible part: what slides behind a bar cannot be read off the screen. Samples are steps at which the
+ball is in play now, a step ago and AHEAD steps on, so that all targets exist.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import partial
-from typing import Any
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,29 +19,114 @@ import probes
 import resu_controls
 from atari_play import Buffer, random_play
 from resu_conv import ReSUEncoder
-from stage_run import LegacyRun
+from stage_run import Run, late, measured
 
 AHEAD = 4  # steps
-# Target: columns of `targets`, and the original's R2 for raw(t), raw(t,t-1), L1 and L2
-TARGETS = {
-    "ball xy[t]": ((0, 1), (0.787, 0.835, 0.976, 0.985)),
-    "ball xy[t+4]": ((2, 3), (0.746, 0.803, 0.946, 0.956)),
-    "ball velocity": ((4, 5), (0.483, 0.589, 0.900, 0.920)),
-    "paddle y[t]": ((6,), (0.990, 0.990, 0.997, 0.996)),
-    "paddle y[t+4]": ((7,), (0.738, 0.733, 0.651, 0.570)),
-}
-ORIGINAL = ("raw(t)", "raw(t,t-1)", "L1", "L2")  # what the original's columns are called here
-LAGS = {"raw(t)": 1, "raw(t,t-1)": 2, "raw, 8 frames": 8, "raw, 11 frames": 11}  # L1 sees 8 frames, L2 sees 11
-# Codes that are measured together. "third" marks probes fitted on every third frame, as those of raw pixels are.
-GROUPS = {
-    "raw": tuple(LAGS),
-    "L1": ("L1", "L1, third", "L1 random filters", "temporal PCA", "frame differences"),
-    "L2": ("L2", "L2, third", "L2 random filters"),
-    "edge": ("L1, 42 x 8 cells", "L1, paddle in full view"),  # why paddle y[t] stays below the original's
-}
 STRIDE = 3  # of the samples that raw pixels are probed on: their kernel holds the square of their number
 FINE = (42, 8)  # rows and columns of cells half as high as the paddle
-SHELF = "pong_probes"
+OBSERVED = 2  # emulated frames whose maximum is observed, by the protocol
+ORIGINAL = ("raw(t)", "raw(t,t-1)", "L1", "L2")  # what the original's columns are called here
+THIRD = "'third': fitted on every third frame, as raw pixels are; the other codes are fitted on every frame."
+Group = Literal["raw", "L1", "L2", "edge"]
+Cells = Mapping[Group, Sequence[Mapping[str, Any]]]  # of each group: a result per seed
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is probed: columns of `targets` (their mean R2 counts), and the original's R2 of the codes in ORIGINAL."""
+
+    columns: tuple[int, ...]
+    reported: tuple[float, float, float, float]
+
+    @property
+    def original(self) -> dict[str, float]:
+        """The original's R2 by code."""
+        return dict(zip(ORIGINAL, self.reported, strict=True))
+
+
+TARGETS = {
+    "ball xy[t]": Target((0, 1), (0.787, 0.835, 0.976, 0.985)),
+    "ball xy[t+4]": Target((2, 3), (0.746, 0.803, 0.946, 0.956)),
+    "ball velocity": Target((4, 5), (0.483, 0.589, 0.900, 0.920)),
+    "paddle y[t]": Target((6,), (0.990, 0.990, 0.997, 0.996)),
+    "paddle y[t+4]": Target((7,), (0.738, 0.733, 0.651, 0.570)),
+}
+
+
+@dataclass(frozen=True)
+class Code:
+    """What a probe reads off, and on which samples.
+
+    label    for readers; names the code's numbers in a cell
+    group    the codes of a group are measured together, in one cell
+    lags     newest frames that raw pixels are taken from; 0 for a layer's features
+    layer    of the encoder, from 1; 0 for raw pixels
+    filters  of that layer: learned ones, or those of a control
+    grid     pooling cells (rows, columns); None: the usual ones
+    stride   the probe is fitted on every such sample: "third" beside raw pixels, which are
+    in_view  only samples with the whole paddle in view
+    newest   measured as well where the newest frame alone is observed
+    """
+
+    label: str
+    group: Group
+    lags: int = 0
+    layer: int = 0
+    filters: Literal["learned", "random", "pca", "differences"] = "learned"
+    grid: tuple[int, int] | None = None
+    stride: int = 1
+    in_view: bool = False
+    newest: bool = True
+
+    @property
+    def learned(self) -> bool:
+        """A layer with its own filters, no control."""
+        return self.layer > 0 and self.filters == "learned"
+
+
+CODES = {
+    code.label: code
+    for code in (
+        Code("raw(t)", "raw", lags=1, stride=STRIDE),
+        Code("raw(t,t-1)", "raw", lags=2, stride=STRIDE),
+        Code("raw, 8 frames", "raw", lags=8, stride=STRIDE, newest=False),  # as many as layer 1 sees
+        Code("raw, 11 frames", "raw", lags=11, stride=STRIDE, newest=False),  # as many as layer 2 sees
+        Code("L1", "L1", layer=1),
+        Code("L1, third", "L1", layer=1, stride=STRIDE),
+        Code("L1 random filters", "L1", layer=1, filters="random"),
+        Code("temporal PCA", "L1", layer=1, filters="pca"),
+        Code("frame differences", "L1", layer=1, filters="differences"),
+        Code("L2", "L2", layer=2, newest=False),
+        Code("L2, third", "L2", layer=2, stride=STRIDE, newest=False),
+        Code("L2 random filters", "L2", layer=2, filters="random", newest=False),
+        # Why paddle y[t] stays below the original's:
+        Code("L1, 42 x 8 cells", "edge", layer=1, grid=FINE),
+        Code("L1, paddle in full view", "edge", layer=1, in_view=True),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One cell: a group of codes on one seed's frames of random play (n_frames agent steps).
+
+    max_over   emulated frames whose maximum is observed: 2 (the protocol) or 1
+    """
+
+    group: Group
+    seed: int
+    n_frames: int
+    max_over: int = late(OBSERVED)
+
+    @property
+    def codes(self) -> list[Code]:
+        """Those that are measured."""
+        return [code for code in codes_of(self.max_over) if code.group == self.group]
+
+
+def codes_of(max_over: int) -> list[Code]:
+    """What is measured: where the newest frame alone is observed, what settles the cost of the maximum over two."""
+    return [code for code in CODES.values() if code.newest or max_over == OBSERVED]
 
 
 def targets(buffer: Buffer) -> tuple[np.ndarray, np.ndarray]:
@@ -54,97 +140,101 @@ def targets(buffer: Buffer) -> tuple[np.ndarray, np.ndarray]:
     return found, np.isfinite(found).all(axis=1)
 
 
-def measure(run: LegacyRun, group: str, seed: int, **env_options: Any) -> dict[str, Any]:
-    """One cell: every code of a group, fitted and probed on one seed's frames.
+def paddle_in_view(buffer: Buffer) -> np.ndarray:
+    """(T,) bool: no part of our paddle is hidden behind a bar."""
+    top = pong_labels.from_ram(buffer.ram).player_y
+    return (top >= pong_labels.FIELD_TOP) & (top <= pong_labels.FIELD_BOTTOM - pong_labels.PADDLE_HEIGHT)
 
-    Returns   {"r2": {code: 8 numbers}, "strength": {code: 8 numbers}, "n": samples to fit on and to test on, and
-              the canonical correlations}
+
+@measured(shelf="pong_probes")
+def measure(run: Run, s: Setting) -> dict[str, Any]:
+    """Fit and probe every code of the group.
+
+    Returns   {"r2": {code: 8 numbers}, "strength": {code: 8 numbers}, "n" and "n_third": samples to fit on and to
+              test on, and, of layers on the usual cells, the canonical "correlations"}
     """
-    buffer = random_play(run.data, "pong", run.config.n_frames, seed, **env_options)
+    options = {} if s.max_over == OBSERVED else {"max_over": s.max_over}
+    buffer = random_play(run.data, "pong", s.n_frames, s.seed, **options)
     truth, usable = targets(buffer)
-    every, third = (probes.split_by_episode(buffer.episodes(), seed, usable, stride) for stride in (1, STRIDE))
-    found: dict[str, probes.Probed] = {}
+    whole = usable & paddle_in_view(buffer)
+
+    def split(stride: int, in_view: bool = False) -> probes.Split:
+        return probes.split_by_episode(buffer.episodes(), s.seed, whole if in_view else usable, stride)
+
+    every, third = split(1), split(STRIDE)
     result: dict[str, Any] = {"n": [len(every.train), len(every.test)], "n_third": [len(third.train), len(third.test)]}
-    if group == "raw":
-        lags = LAGS if not env_options else {code: LAGS[code] for code in ORIGINAL[:2]}
-        probed = probes.probe_lagged_frames(buffer.frames, truth, third, list(lags.values()), buffer.begins())
-        found = {code: results[0] for code, results in zip(lags, probed, strict=True)}
-    elif group == "edge":
-        episodes = buffer.episode_frames()
-        plain = ReSUEncoder().fit(episodes)
-        fine = ReSUEncoder(grid=FINE).fit_moments(plain.moments_, plain.mean_.shape)
-        top = pong_labels.from_ram(buffer.ram).player_y
-        in_view = (top >= pong_labels.FIELD_TOP) & (top <= pong_labels.FIELD_BOTTOM - pong_labels.PADDLE_HEIGHT)
-        whole = probes.split_by_episode(buffer.episodes(), seed, usable & in_view)
-        for code, encoder, split in zip(GROUPS[group], (fine, plain), (every, whole), strict=True):
-            found[code] = probes.probe(np.concatenate([encoder.encode(f) for f in episodes]), truth, split)
+    if s.group == "raw":
+        lags = [code.lags for code in s.codes]
+        probed = probes.probe_lagged_frames(buffer.frames, truth, third, lags, buffer.begins())
+        found = {code.label: results[0] for code, results in zip(s.codes, probed, strict=True)}
     else:
-        episodes = buffer.episode_frames()
-        for code, features in _features(group, episodes, seed, result):
-            found[code] = probes.probe(features, truth, every)
-            if code in ("L1", "L2"):
-                found[f"{code}, third"] = probes.probe(features, truth, third)
-    result["r2"] = {code: probed.score for code, probed in found.items()}
-    result["strength"] = {code: probed.strength for code, probed in found.items()}
-    means = {code: round(float(np.mean(probed.score)), 3) for code, probed in found.items()}
-    run.log(f"seed {seed}, {group}: mean R2 {means}")
+        episodes, found = buffer.episode_frames(), {}
+        fitted = ReSUEncoder(n_layers=max(code.layer for code in s.codes)).fit(episodes)
+        if s.group != "edge":
+            result["correlations"] = [fitted.correlations_, *(layer.correlations for layer in fitted.upper_)]
+        for (filters, grid), codes in itertools.groupby(s.codes, lambda code: (code.filters, code.grid)):
+            encoder = _variant(fitted, filters, grid, episodes, s.seed)
+            features = np.concatenate([encoder.encode(frames) for frames in episodes])
+            for code in codes:
+                found[code.label] = probes.probe(features, truth, split(code.stride, code.in_view))
+    result["r2"] = {label: probed.score for label, probed in found.items()}
+    result["strength"] = {label: probed.strength for label, probed in found.items()}
+    means = {label: round(float(np.mean(probed.score)), 3) for label, probed in found.items()}
+    run.log(f"seed {s.seed}, {s.group}: mean R2 {means}")
     return result
 
 
-def _features(
-    group: str, episodes: list[np.ndarray], seed: int, result: dict[str, Any]
-) -> Iterator[tuple[str, np.ndarray]]:
-    """(code, features (T, D)) one after the other; correlations go into result."""
-    encoder = ReSUEncoder(n_layers=int(group[1])).fit(episodes)
-    result["correlations"] = [encoder.correlations_, *(layer.correlations for layer in encoder.upper_)]
-    if group == "L1":
-        codes = {
-            "L1": encoder,
-            "L1 random filters": resu_controls.random_filters(encoder, seed),
-            "temporal PCA": resu_controls.temporal_pca(encoder),
-            "frame differences": resu_controls.frame_differences(encoder),
-        }
-    else:
-        codes = {"L2": encoder, "L2 random filters": resu_controls.random_upper(encoder, episodes, seed)}
-    for code, fitted in codes.items():
-        yield code, np.concatenate([fitted.encode(frames) for frames in episodes])
+def _variant(
+    fitted: ReSUEncoder, filters: str, grid: tuple[int, int] | None, episodes: list[np.ndarray], seed: int
+) -> ReSUEncoder:
+    """The encoder with a control's filters in its last layer, or on other cells."""
+    if grid is not None:
+        return ReSUEncoder(grid=grid).fit_moments(fitted.moments_, fitted.mean_.shape)
+    if filters == "random":
+        upper = fitted.n_layers > 1
+        return (
+            resu_controls.random_upper(fitted, episodes, seed) if upper else resu_controls.random_filters(fitted, seed)
+        )
+    if filters == "pca":
+        return resu_controls.temporal_pca(fitted)
+    return resu_controls.frame_differences(fitted) if filters == "differences" else fitted
 
 
-def collect_cells(run: LegacyRun, groups: tuple[str, ...], **env_options: Any) -> dict[str, np.ndarray]:
-    """R2 of every code of the groups: {code: (n seeds, 8)}; finished cells are read from their files."""
+def cells(run: Run, max_over: int = OBSERVED) -> Cells:
+    """Of every group a cell per seed, 0 to seeds - 1: the probing stages share them."""
     c = run.config
-    found: dict[str, list[Any]] = {}
-    for group in groups:
-        for seed in range(c.seeds):
-            cell = run.cell(
-                partial(measure, run, group, seed, **env_options),
-                shelf=SHELF,
-                group=group,
-                seed=seed,
-                n_frames=c.n_frames,
-                **env_options,
-            )
-            for code, r2 in cell["r2"].items():
-                found.setdefault(code, []).append(r2)
-    return {code: np.array(values, np.float64) for code, values in found.items()}
+    groups = dict.fromkeys(code.group for code in codes_of(max_over))
+    return {
+        group: [run.cell(measure, Setting(group, seed, c.n_frames, max_over)) for seed in range(c.seeds)]
+        for group in groups
+    }
+
+
+def r2_of(found: Cells) -> dict[str, np.ndarray]:
+    """R2 of every code: {label: (n seeds, 8)}, columns as in `targets`."""
+    return {
+        code.label: np.array([cell["r2"][code.label] for cell in found[code.group]], np.float64)
+        for code in CODES.values()
+        if code.group in found and code.label in found[code.group][0]["r2"]
+    }
 
 
 def of_target(r2: np.ndarray, target: str) -> np.ndarray:
-    """(n seeds,) R2 of one target, the mean over its coordinates."""
-    return r2[:, list(TARGETS[target][0])].mean(axis=1)
+    """(n seeds,) R2 of one target, the mean over its coordinates; r2 (n seeds, 8)."""
+    return r2[:, list(TARGETS[target].columns)].mean(axis=1)
 
 
-def outlier_notes(found: dict[str, np.ndarray]) -> list[str]:
+def outlier_notes(r2: Mapping[str, np.ndarray], asked: Sequence[str] = tuple(TARGETS)) -> list[str]:
     """A sentence for every code and target that one seed alone spoils: its R2 lies more than .2 below all others'."""
     notes = []
-    for code, r2 in found.items():
-        for target in TARGETS:
-            values = of_target(r2, target)
+    for label, its in r2.items():
+        for target in asked:
+            values = of_target(its, target)
             worst = int(np.argmin(values))
             rest = np.delete(values, worst)
             if len(rest) > 1 and values[worst] < rest.min() - 0.2:
                 notes.append(
-                    f"{code}, {target}: seed {worst} has R2 {values[worst]:.2f}, the others {rest.min():.2f} to "
+                    f"{label}, {target}: seed {worst} has R2 {values[worst]:.2f}, the others {rest.min():.2f} to "
                     f"{rest.max():.2f}. Where this was looked into (frame differences, seed 3), three test frames in "
                     "which the ball comes to a cell that training games hardly saw caused it, under the weakest ridge. "
                     "Intervals and verdicts that rest on this row say little."

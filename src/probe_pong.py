@@ -11,17 +11,21 @@ Run        python src/probe_pong.py                 (20 min on 2 cores, 5 seeds)
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 import figures
+import pong_probe_cells
 import stats_ci
-from pong_probe_cells import GROUPS, ORIGINAL, TARGETS, collect_cells, of_target, outlier_notes
-from stage_io import guard, parse_config, require_positive
-from stage_run import start_run
+from pong_probe_cells import CODES, OBSERVED, ORIGINAL, TARGETS, Cells, of_target
+from stage_io import guard, require_positive
+from stage_report import Report
+from stage_run import Run, Stage
+from stats_ci import Estimate, Verdict
 
-CODES = (
+ORDER = (
     "raw(t)", "raw(t,t-1)", "raw, 8 frames", "raw, 11 frames", "L1, third", "L2, third", "L1", "L2",
     "L1 random filters", "L2 random filters", "temporal PCA", "frame differences", "L1, 42 x 8 cells",
     "L1, paddle in full view",
@@ -38,6 +42,14 @@ CONTRASTS = (
     ("L1", "temporal PCA"),
     ("L1", "frame differences"),
 )
+PADDLE = (
+    "paddle y[t] stays below the original's for two reasons. The maximum over two emulated frames shows a moving "
+    "paddle at two places and so adds light that a linear read-out takes for a shift: this costs raw pixels, too, "
+    "and is gone where the newest frame alone is observed (probe_pong_newest), as the original did by its share of "
+    "lit pixels in Asteroids. And at the screen's edge part of the paddle is hidden, which 16 x 8 cells, nearly as "
+    "high as the paddle itself, cannot tell from a shift: 42 x 8 cells can, and while the paddle is in full view "
+    "(other samples, a smaller range of y) 16 x 8 do."
+)
 
 
 @dataclass(frozen=True)
@@ -46,71 +58,84 @@ class Config:
 
     seeds: int = 5  # replications: own frames, own fit, own probe
     n_frames: int = 60_000  # per seed [agent steps]
-    max_over: int = 2  # emulated frames whose maximum is observed: 2 (the protocol) or 1
+    max_over: int = OBSERVED  # emulated frames whose maximum is observed: 2 (the protocol) or 1
     smoke: bool = False  # seconds, proves nothing
 
 
 SMOKE = {"seeds": 2, "n_frames": 3500}
 
 
-def main(argv: list[str] | None = None) -> None:
-    """All cells, then table A with intervals, the verdicts and the figure."""
-    config = parse_config(Config, argv, SMOKE)
+def check(config: Config) -> None:
+    """Refuse empty runs."""
     require_positive(config, "seeds", "n_frames")
-    run = start_run(__file__, config, "" if config.max_over == 2 else "_newest")
-    c = run.config
-    # The variant settles what the observation costs: layer 1 and at most two raw frames tell.
-    groups = tuple(GROUPS) if c.max_over == 2 else ("raw", "L1", "edge")
-    options: dict[str, Any] = {} if c.max_over == 2 else {"max_over": c.max_over}
-    found = collect_cells(run, groups, **options)
-    codes = [code for code in CODES if code in found]
 
-    def estimate(values: np.ndarray) -> stats_ci.Estimate:
-        return stats_ci.estimate(values, np.random.default_rng(0))
 
-    table, verdicts = [], []
-    estimates = {target: {code: estimate(of_target(found[code], target)) for code in codes} for target in TARGETS}
-    for code in codes:
-        row: dict[str, Any] = {"code": code}
-        for target in TARGETS:
-            row[target] = str(estimates[target][code])
-        table.append(row)
-    for i, code in enumerate(ORIGINAL):
-        table.append({"code": f"original: {code}"} | {target: f"{TARGETS[target][1][i]:.3f}" for target in TARGETS})
-    for target in TARGETS:
-        for code, other in CONTRASTS:
-            if code in codes and other in codes:
-                gain = estimate(of_target(found[code], target) - of_target(found[other], target))
-                verdicts.append(_verdict(f"{target}: {code} above {other}", gain))
-        for code in [code for code in ("L1", "L2") if code in codes]:
-            gap = estimate(of_target(found[code], target) - TARGETS[target][1][ORIGINAL.index(code)])
-            verdicts.append(_verdict(f"{target}: {code} above the original's", gap))
-    figure = figures.dots_by_panel(
-        {target: [estimates[target][code] for code in codes] for target in TARGETS},
-        codes,
-        {target: dict(zip(ORIGINAL, TARGETS[target][1], strict=True)) for target in TARGETS},
-        f"Pong, random play, {c.n_frames:,} frames per seed: ridge probes, split by episode"
-        + ("" if c.max_over == 2 else "; the newest frame alone is observed"),
-        f"R2 on test episodes; mean and 95 % interval over {c.seeds} seeds; o: the original (1 seed)",
-    )
-    notes = [
-        "'third': fitted on every third frame, as raw pixels are; the other codes are fitted on every frame.",
-        *outlier_notes(found),
+def variant(config: Config) -> str:
+    """The newest frame alone is a result of its own."""
+    return "" if config.max_over == OBSERVED else "_newest"
+
+
+def cells(run: Run) -> Cells:
+    """Of every group of codes a cell per seed."""
+    return pong_probe_cells.cells(run, run.config.max_over)
+
+
+def report(c: Config, found: Cells) -> Report:
+    """Table A with intervals, the verdicts and the figure."""
+    r2 = pong_probe_cells.r2_of(found)
+    codes = [code for code in ORDER if code in r2]
+    estimates = {target: {code: stats_ci.estimate(of_target(r2[code], target)) for code in codes} for target in TARGETS}
+    rows: list[dict[str, Any]] = [
+        {"code": code} | {target: estimates[target][code] for target in TARGETS} for code in codes
     ]
-    notes.append(
-        "paddle y[t] stays below the original's for two reasons. The maximum over two emulated frames shows a moving "
-        "paddle at two places and so adds light that a linear read-out takes for a shift: this costs raw pixels, too, "
-        "and is gone where the newest frame alone is observed (probe_pong_newest), as the original did by its share of "
-        "lit pixels in Asteroids. And at the screen's edge part of the paddle is hidden, which 16 x 8 cells, nearly as "
-        "high as the paddle itself, cannot tell from a shift: 42 x 8 cells can, and while the paddle is in full view "
-        "(other samples, a smaller range of y) 16 x 8 do."
+    rows += [
+        {"code": f"original: {code}"} | {name: f"{target.original[code]:.3f}" for name, target in TARGETS.items()}
+        for code in ORIGINAL
+    ]
+    return Report(
+        rows,
+        [verdict for target in TARGETS for verdict in _verdicts(target, r2)],
+        {"": partial(_figure, c, codes, estimates)},
+        [pong_probe_cells.THIRD, *pong_probe_cells.outlier_notes(r2), PADDLE],
+        {code.replace(" ", "_"): r2[code] for code in codes},
     )
-    run.finish(table, verdicts, figure, notes, **{code.replace(" ", "_"): found[code] for code in codes})
 
 
-def _verdict(claim: str, gain: stats_ci.Estimate) -> dict[str, str]:
-    return {"claim": claim, "R2 gain": str(gain), "verdict": stats_ci.verdict_positive(gain)}
+def _verdicts(target: str, r2: dict[str, np.ndarray]) -> list[Verdict]:
+    """Contrasts of codes that are there, then layers against the original."""
+    verdicts = [
+        stats_ci.positive(
+            f"{target}: {code} > {other}",
+            f"{target}: {code} above {other}",
+            of_target(r2[code], target) - of_target(r2[other], target),
+        )
+        for code, other in CONTRASTS
+        if code in r2 and other in r2
+    ]
+    return verdicts + [
+        stats_ci.positive(
+            f"{target}: {code} > original",
+            f"{target}: {code} above the original's",
+            of_target(r2[code], target) - value,
+        )
+        for code, value in TARGETS[target].original.items()
+        if code in r2 and CODES[code].layer
+    ]
 
+
+def _figure(c: Config, codes: list[str], estimates: dict[str, dict[str, Estimate]]) -> figures.Figure:
+    return figures.dots_by_panel(
+        {target: [its[code] for code in codes] for target, its in estimates.items()},
+        codes,
+        {name: target.original for name, target in TARGETS.items()},
+        f"Pong, random play, {c.n_frames:,} frames per seed: ridge probes, split by episode"
+        + ("" if c.max_over == OBSERVED else "; the newest frame alone is observed"),
+        f"R2 on test episodes; mean and 95 % interval over {c.seeds} seeds; o: the original (1 seed)",
+        [code for code in codes if CODES[code].learned],
+    )
+
+
+STAGE = Stage(__file__, Config, cells, report, smoke=SMOKE, check=check, variant=variant)
 
 if __name__ == "__main__":
-    guard(main)
+    guard(STAGE.main)

@@ -10,18 +10,20 @@ Run        python src/probe_pong_velocity.py            (20 min on 2 cores, 5 se
 """
 
 from dataclasses import dataclass
-
-import numpy as np
+from functools import partial
+from typing import Any
 
 import figures
+import pong_probe_cells
 import stats_ci
-from pong_probe_cells import GROUPS, ORIGINAL, TARGETS, collect_cells, outlier_notes
-from stage_io import guard, parse_config, require_positive
-from stage_run import start_run
+from pong_probe_cells import CODES, TARGETS, Cells
+from stage_io import guard, require_positive
+from stage_report import Report
+from stage_run import Run, Stage
 
 TARGET = 0.95  # R2 of layer 2
 NAME = "ball velocity"
-CODES = (
+ORDER = (
     "raw(t)", "raw(t,t-1)", "raw, 8 frames", "raw, 11 frames", "frame differences", "temporal PCA",
     "L1 random filters", "L2 random filters", "L1, third", "L2, third", "L1", "L2",
 )  # fmt: skip
@@ -50,49 +52,54 @@ class Config:
 SMOKE = {"seeds": 2, "n_frames": 3500}
 
 
-def main(argv: list[str] | None = None) -> None:
-    """All cells, then the table by coordinate, the verdicts and the figure."""
-    config = parse_config(Config, argv, SMOKE)
+def check(config: Config) -> None:
+    """Refuse empty runs."""
     require_positive(config, "seeds", "n_frames")
-    run = start_run(__file__, config)
-    found = collect_cells(run, tuple(GROUPS))
-    across, along = TARGETS[NAME][0]
-    values = {code: {"horizontal": found[code][:, across], "vertical": found[code][:, along]} for code in CODES}
-    for code in CODES:
-        values[code]["both"] = (values[code]["horizontal"] + values[code]["vertical"]) / 2
-    panels = ("horizontal", "vertical", "both")
 
-    def estimate(sample: np.ndarray) -> stats_ci.Estimate:
-        return stats_ci.estimate(sample, np.random.default_rng(0))
 
-    estimates = {panel: [estimate(values[code][panel]) for code in CODES] for panel in panels}
-    original = dict(zip(ORIGINAL, TARGETS[NAME][1], strict=True))
-    table = []
-    for i, code in enumerate(CODES):
-        row = {"code": code} | {f"R2, {panel}": str(estimates[panel][i]) for panel in panels}
-        table.append(row | {"original, both": f"{original[code]:.3f}" if code in original else ""})
-    verdicts = []
-    for code, other in CONTRASTS:
-        gain = estimate(values[code]["both"] - values[other]["both"])
-        verdicts.append(
-            {"claim": f"{code} above {other}", "R2 gain": str(gain), "verdict": stats_ci.verdict_positive(gain)}
-        )
-    above = estimate(values["L2"]["both"] - TARGET)
-    verdicts.append({"claim": f"L2 above {TARGET}", "R2 gain": str(above), "verdict": stats_ci.verdict_positive(above)})
-    figure = figures.dots_by_panel(
-        estimates,
-        CODES,
+def cells(run: Run) -> Cells:
+    """Of every group of codes a cell per seed: those of probe_pong."""
+    return pong_probe_cells.cells(run)
+
+
+def report(c: Config, found: Cells) -> Report:
+    """The table by coordinate, the verdicts and the figure."""
+    r2 = pong_probe_cells.r2_of(found)
+    across, along = TARGETS[NAME].columns
+    both = {code: pong_probe_cells.of_target(r2[code], NAME) for code in ORDER}
+    panels = {
+        "horizontal": [stats_ci.estimate(r2[code][:, across]) for code in ORDER],
+        "vertical": [stats_ci.estimate(r2[code][:, along]) for code in ORDER],
+        "both": [stats_ci.estimate(both[code]) for code in ORDER],
+    }
+    original = TARGETS[NAME].original
+    rows: list[dict[str, Any]] = []
+    for i, code in enumerate(ORDER):
+        row = {"code": code} | {f"R2, {panel}": its[i] for panel, its in panels.items()}
+        rows.append(row | {"original, both": f"{original[code]:.3f}" if code in original else ""})
+    verdicts = [
+        stats_ci.positive(f"{code} > {other}", f"{code} above {other}", both[code] - both[other])
+        for code, other in CONTRASTS
+    ]
+    verdicts.append(stats_ci.positive("L2 > target", f"L2 above {TARGET}", both["L2"] - TARGET))
+    figure = partial(
+        figures.dots_by_panel,
+        panels,
+        ORDER,
         {"both": original},
-        f"Ball velocity in Pong, random play, {run.config.n_frames:,} frames per seed",
-        f"R2 on test episodes; mean and 95 % interval over {run.config.seeds} seeds; o: the original (1 seed)",
+        f"Ball velocity in Pong, random play, {c.n_frames:,} frames per seed",
+        f"R2 on test episodes; mean and 95 % interval over {c.seeds} seeds; o: the original (1 seed)",
+        [code for code in ORDER if CODES[code].learned],
     )
     notes = [
-        "'third': fitted on every third frame, as raw pixels are; the other codes are fitted on every frame.",
+        pong_probe_cells.THIRD,
         "Velocity is the displacement since the step before; the step of a bounce has neither the old nor the new one.",
-        *(note for note in outlier_notes(found) if NAME in note),
+        *pong_probe_cells.outlier_notes(r2, [NAME]),
     ]
-    run.finish(table, verdicts, figure, notes, **{code.replace(" ", "_"): found[code] for code in CODES})
+    return Report(rows, verdicts, {"": figure}, notes, {code.replace(" ", "_"): r2[code] for code in ORDER})
 
+
+STAGE = Stage(__file__, Config, cells, report, smoke=SMOKE, check=check)
 
 if __name__ == "__main__":
-    guard(main)
+    guard(STAGE.main)

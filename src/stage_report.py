@@ -1,6 +1,6 @@
 """What a stage found, as numbers until the page is written: rows, verdicts, figures, arrays; and tables of them.
 
-In JSON an `Estimate` is {"mean", "low", "high", "n"}; several of them, by label, are a dictionary of such.
+In JSON an `Estimate` is {"mean", "low", "high", "n"}; several of them are a list, or by label a dictionary, of such.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from stats_ci import Estimate, Verdict
+from stats_ci import Estimate, FineEstimate, Verdict
 
 
 @dataclass(frozen=True)
 class Report:
     """A stage's result, made by its pure `report(config, found)` from its cells alone.
 
-    rows      of the table, all of the same columns; a value is text, a number, an `Estimate`, or {label: one of these}
+    rows      of the table, all of the same columns; a value is text, a number, an `Estimate`, or several of these as a
+              list, or by label
     verdicts  on the claims; those that could not be judged are there as well, with the verdict "missing"
     figures   by the suffix of their file ("" or "__name"): functions that draw a matplotlib Figure, called when written
     notes     sentences for the reader, below the tables: reasons, limits
@@ -65,10 +66,14 @@ def plain(value: Any) -> Any:
 def shown(value: Any) -> str:
     """A value of a row, from a report or read from JSON, as a table shows it; numbers with three significant digits."""
     if isinstance(value, Mapping):
-        if set(value) == {"mean", "low", "high", "n"}:
-            mean, low, high = (float("nan") if value[k] is None else value[k] for k in ("mean", "low", "high"))
-            return str(Estimate(mean, low, high, value["n"]))
+        if {"mean", "low", "high", "n"} <= set(value):
+            numbers: dict[str, Any] = {
+                name: float("nan") if number is None else number for name, number in value.items()
+            }
+            return str(FineEstimate(**numbers) if "digits" in value else Estimate(**numbers))
         return "; ".join(f"{label}: {shown(item)}" for label, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(shown(item) for item in value)
     if value is None:
         return ""
     return f"{value:.3g}" if isinstance(value, float) else str(value)

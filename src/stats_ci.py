@@ -28,6 +28,18 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class FineEstimate(Estimate):
+    """An estimate that is shown with as many decimals as `digits`: of correlations close to 1."""
+
+    digits: int = 5
+
+    def __str__(self) -> str:
+        if np.isnan(self.low):
+            return f"{self.mean:.{self.digits}f} (n = {self.n}, no interval)"
+        return f"{self.mean:.{self.digits}f} [{self.low:.{self.digits}f}, {self.high:.{self.digits}f}]"
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What became of a claim.
 
@@ -61,10 +73,13 @@ def measured(id: str, claim: str, value: float, holds: bool, margin: float | Non
     return Verdict(id, claim, float(value), SUPPORTED if holds else REFUTED, margin, 1)
 
 
-def estimate(values: ArrayLike, rng: np.random.Generator, level: float = 0.95, n_resamples: int = 9999) -> Estimate:
+def estimate(
+    values: ArrayLike, rng: np.random.Generator | None = None, level: float = 0.95, n_resamples: int = 9999
+) -> Estimate:
     """Mean over replications and its percentile bootstrap interval (scipy.stats.bootstrap).
 
     values   (n,) one number per replication
+    rng      of the resampling; by default one of its own, so that nothing depends on what was estimated before
     Raises   ValueError if there are none or one is not finite.
     The percentile method is used because BCa is undefined for equal values, which happen (all games lost 21 : 0).
     """
@@ -73,6 +88,7 @@ def estimate(values: ArrayLike, rng: np.random.Generator, level: float = 0.95, n
         raise ValueError(f"expected at least one finite value per replication, not {values!r}")
     if values.size == 1:
         return Estimate(float(values[0]), float("nan"), float("nan"), 1)
+    rng = np.random.default_rng(0) if rng is None else rng
     interval = stats.bootstrap(
         (values,), np.mean, confidence_level=level, n_resamples=n_resamples, method="percentile", rng=rng
     ).confidence_interval
@@ -88,6 +104,12 @@ def paired_difference(a: ArrayLike, b: ArrayLike, rng: np.random.Generator, leve
     if a.shape != b.shape:
         raise ValueError(f"paired values must match: {a.shape} and {b.shape}")
     return estimate(a - b, rng, level)
+
+
+def positive(id: str, claim: str, values: ArrayLike) -> Verdict:
+    """On the mean of values (n,), one per replication: does it lie above 0?"""
+    found = estimate(values)
+    return Verdict(id, claim, found, verdict_positive(found))
 
 
 def verdict_positive(difference: Estimate) -> str:
