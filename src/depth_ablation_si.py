@@ -11,22 +11,23 @@ Run        python src/depth_ablation_si.py            (50 min on 2 cores, 5 seed
            python src/depth_ablation_si.py --smoke    (1 min, proves nothing)
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 import figures
+import si_probe_cells
 import stats_ci
-from si_probe_cells import GROUPS, ORIGINAL, STACK, TARGETS, collect_cells
-from stage_io import guard, parse_config, require_positive
-from stage_run import start_run
+from si_probe_cells import CODES, ORIGINAL, TARGETS, Cells
+from stage_io import guard, require_positive
+from stage_report import Report
+from stage_run import Stage
+from stats_ci import Estimate, FineEstimate, Verdict
 
 MARGIN = 0.005  # R2 within which two codes count as equivalent
-CODES = (
-    "raw(t)", "raw(t,t-1)", "L1, 4th", "L2, 4th", *STACK, *GROUPS["wide"], "L3 random filters",
-    "L1+L2+L3 random filters", *GROUPS["leak"],
-)  # fmt: skip
 # Claims: code, what it is held against
 CONTRASTS = (
     ("L1+L2+L3", "L1+L2"),
@@ -61,40 +62,55 @@ class Config:
 SMOKE = {"seeds": 2, "n_frames": 1800, "first_seed": 77, "n_windows": 256, "grid": (8, 4)}  # no reported seed
 
 
-def main(argv: list[str] | None = None) -> None:
-    """All cells, then R2 and spectra with intervals, the verdicts and the figure."""
-    config = parse_config(Config, argv, SMOKE)
+def check(config: Config) -> None:
+    """Refuse empty runs, and cells that cannot be made half as many again."""
     require_positive(config, "seeds", "n_frames", "n_windows")
     if min(config.grid) < 2 or config.grid[0] % 2 or config.grid[1] % 2:
         raise ValueError(f"--grid must be two even numbers, for the controls of equal size, not {config.grid}")
-    run = start_run(__file__, config)
-    c = run.config
-    found, by_layer = collect_cells(run)
-    spectra = dict(zip(N_KEPT, by_layer, strict=True))
-    estimates = {target: {code: _estimate(found[code][:, q]) for code in CODES} for q, target in enumerate(TARGETS)}
-    table = [{"code": code} | {target: str(estimates[target][code]) for target in TARGETS} for code in CODES]
+
+
+def report(c: Config, found: Cells) -> Report:
+    """R2 and spectra with intervals, the verdicts and the figure."""
+    r2 = si_probe_cells.r2_of(found)
+    spectra = dict(zip(N_KEPT, si_probe_cells.spectra_of(found), strict=True))
+    estimates = {
+        target: {code: stats_ci.estimate(r2[code][:, q]) for code in CODES} for q, target in enumerate(TARGETS)
+    }
+    rows: list[dict[str, Any]] = [
+        {"code": code} | {target: estimates[target][code] for target in TARGETS} for code in CODES
+    ]
     for i, code in enumerate(ORIGINAL):
         reported = {target: "" if known is None else f"{known[i]:.3f}" for target, known in TARGETS.items()}
-        table.append({"code": f"original: {code}"} | reported)
-    references = {target: dict(zip(ORIGINAL, known, strict=True)) for target, known in TARGETS.items() if known}
-    figure = figures.dots_and_spectra(
-        {target: [estimates[target][code] for code in CODES] for target in TARGETS},
-        CODES,
-        references,
+        rows.append({"code": f"original: {code}"} | reported)
+    arrays = {code.replace(" ", "_"): values for code, values in r2.items()}
+    arrays |= {f"spectrum_{layer}": values for layer, values in spectra.items()}
+    return Report(
+        rows,
+        [*_r2_verdicts(r2), *_spectrum_verdicts(spectra)],
+        {"": partial(_figure, c, estimates, spectra)},
+        _notes(estimates),
+        arrays,
+    )
+
+
+def _figure(
+    c: Config, estimates: Mapping[str, Mapping[str, Estimate]], spectra: Mapping[str, np.ndarray]
+) -> figures.Figure:
+    return figures.dots_and_spectra(
+        {target: list(its.values()) for target, its in estimates.items()},
+        list(CODES),
+        {target: dict(zip(ORIGINAL, known, strict=True)) for target, known in TARGETS.items() if known},
         spectra,
         list(N_KEPT.values()),
         {"L1": ("original", ORIGINAL_SPECTRUM)}
         | {layer: ("original: all of them below", [least]) for layer, least in ORIGINAL_LEAST.items()},
         f"Space Invaders, random play, {c.n_frames:,} frames per seed: ridge probes, split by episode",
         f"R2 on test episodes; mean and 95 % interval over {c.seeds} seeds; o: the original (1 seed)",
+        [label for label, code in CODES.items() if code.learned],
     )
-    arrays = {code.replace(" ", "_"): found[code] for code in CODES}
-    arrays |= {f"spectrum_{layer}": values for layer, values in spectra.items()}
-    verdicts = [*_r2_verdicts(found), *_spectrum_verdicts(spectra)]
-    run.finish(table, verdicts, figure, _notes(estimates), **arrays)
 
 
-def _notes(estimates: dict[str, dict[str, stats_ci.Estimate]]) -> list[str]:
+def _notes(estimates: Mapping[str, Mapping[str, Estimate]]) -> list[str]:
     """Why some cells stay below the original's."""
     ship = {code: f"{estimates['ship x'][code].mean:.3f}" for code in ("L1", "L1, by frame", "L2", "L2, by frame")}
     theirs = dict(zip(ORIGINAL, TARGETS["ship x"] or (), strict=True))
@@ -110,57 +126,47 @@ def _notes(estimates: dict[str, dict[str, stats_ci.Estimate]]) -> list[str]:
     ]
 
 
-def _estimate(values: np.ndarray) -> stats_ci.Estimate:
-    return stats_ci.estimate(values, np.random.default_rng(0))
-
-
-def _r2_verdicts(found: dict[str, np.ndarray]) -> list[dict[str, Any]]:
-    """One row per contrast and target, and per code of the stack and target that the original reports."""
-    rows = []
+def _r2_verdicts(r2: Mapping[str, np.ndarray]) -> list[Verdict]:
+    """One per contrast and target, and per code of the stack and target that the original reports."""
+    verdicts = []
     for code, other in CONTRASTS:
         for q, target in enumerate(TARGETS):
-            gain = _estimate(found[code][:, q] - found[other][:, q])
-            verdict = stats_ci.verdict_positive(gain)
+            gain = stats_ci.estimate(r2[code][:, q] - r2[other][:, q])
+            word = stats_ci.verdict_positive(gain)
             if stats_ci.verdict_equivalent(gain, MARGIN) == stats_ci.EQUIVALENT:
-                verdict += f", {stats_ci.EQUIVALENT} within {MARGIN}"
-            rows.append({"claim": f"{target}: {code} above {other}", "estimate": str(gain), "verdict": verdict})
+                word += f", {stats_ci.EQUIVALENT} within {MARGIN}"
+            verdicts.append(
+                Verdict(f"{target}: {code} > {other}", f"{target}: {code} above {other}", gain, word, MARGIN)
+            )
     for q, (target, known) in enumerate(TARGETS.items()):
         for code, value in zip(ORIGINAL, known or (), strict=False):
-            if code in STACK:
-                gap = _estimate(found[code][:, q] - value)
-                claim = f"{target}: {code} above the original's {value:.3f}"
-                rows.append({"claim": claim, "estimate": str(gap), "verdict": stats_ci.verdict_positive(gap)})
-    return rows
+            if CODES[code].layers:
+                text = f"{target}: {code} above the original's {value:.3f}"
+                verdicts.append(stats_ci.positive(f"{target}: {code} > original", text, r2[code][:, q] - value))
+    return verdicts
 
 
-def _spectrum_verdicts(spectra: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+def _spectrum_verdicts(spectra: Mapping[str, np.ndarray]) -> list[Verdict]:
     """The smallest kept correlation of layers 2 and 3 against the original's, the first of layer 1 beside its."""
-    rows = []
+    verdicts = []
     for layer, least in ORIGINAL_LEAST.items():
         smallest = spectra[layer][:, N_KEPT[layer] - 1]
-        rows.append(
-            {
-                "claim": f"{layer}: smallest of {N_KEPT[layer]} correlations above the original's {least}",
-                "estimate": _precisely(_estimate(smallest)),
-                "verdict": stats_ci.verdict_positive(_estimate(smallest - least)),
-            }
-        )
+        text = f"{layer}: smallest of {N_KEPT[layer]} correlations above the original's {least}"
+        word = stats_ci.verdict_positive(stats_ci.estimate(smallest - least))
+        verdicts.append(Verdict(f"{layer}: smallest correlation > original", text, _fine(smallest), word, least))
     first = spectra["L1"][:, 0]
-    gap = _estimate(first - ORIGINAL_SPECTRUM[0])
-    rows.append(
-        {
-            "claim": f"L1: first correlation within .01 of the original's {ORIGINAL_SPECTRUM[0]}",
-            "estimate": _precisely(_estimate(first)),
-            "verdict": stats_ci.verdict_equivalent(gap, 0.01),
-        }
-    )
-    return rows
+    gap = stats_ci.estimate(first - ORIGINAL_SPECTRUM[0])
+    text = f"L1: first correlation within .01 of the original's {ORIGINAL_SPECTRUM[0]}"
+    word = stats_ci.verdict_equivalent(gap, 0.01)
+    return [*verdicts, Verdict("L1: first correlation = original", text, _fine(first), word, 0.01)]
 
 
-def _precisely(estimate: stats_ci.Estimate) -> str:
-    """An estimate with five digits: correlations close to 1."""
-    return f"{estimate.mean:.5f} [{estimate.low:.5f}, {estimate.high:.5f}]"
+def _fine(values: np.ndarray) -> FineEstimate:
+    """Shown with five digits: correlations close to 1."""
+    return FineEstimate(**vars(stats_ci.estimate(values)))
 
+
+STAGE = Stage(__file__, Config, si_probe_cells.cells, report, smoke=SMOKE, check=check)
 
 if __name__ == "__main__":
-    guard(main)
+    guard(STAGE.main)

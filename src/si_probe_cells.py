@@ -8,8 +8,9 @@ They use this step and the one before, nothing later.
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,7 +20,7 @@ import resu_controls
 import si_labels
 from atari_play import Buffer, random_play
 from resu_conv import ReSUEncoder
-from stage_run import LegacyRun
+from stage_run import Run, late, measured
 
 # Target: the original's R2 for the codes of ORIGINAL; None where it has none
 TARGETS = {
@@ -32,19 +33,87 @@ TARGETS = {
     "our bullet y": None,  # [screen pixels]; only while it flies
 }
 ORIGINAL = ("raw(t)", "L1", "L2", "L3", "L1+L2", "L1+L2+L3")
-LAGS = {"raw(t)": 1, "raw(t,t-1)": 2}
-STACK = ("L1", "L2", "L3", "L1+L2", "L1+L2+L3")
-# Layer 1 on more cells, (rows, columns) times these: as many numbers as L1+L2 (3,072) and L1+L2+L3 (5,120)
-WIDE = {"wide L1 (3x)": (1.5, 2), "wide L1 (5x)": (2, 2.5)}
-# Codes that are measured together. "4th" marks probes fitted on every fourth frame, as those of raw pixels are; "by
-# frame" marks a faulty split, frames dealt out one by one, to see what it would have gained.
-GROUPS = {
-    "raw": tuple(LAGS),
-    "resu": (*STACK, "L1, 4th", "L2, 4th", "L3 random filters", "L1+L2+L3 random filters"),
-    "wide": tuple(WIDE),
-    "leak": ("L1, by frame", "L2, by frame"),
-}
 STRIDE = 4  # of the samples that raw pixels are probed on: their kernel holds the square of their number
+Group = Literal["raw", "resu", "wide", "leak"]
+Cells = Mapping[Group, Sequence[Mapping[str, Any]]]  # of each group: a result per seed
+
+
+@dataclass(frozen=True)
+class Code:
+    """What a probe reads off, and on which samples.
+
+    label     for readers; names the code's numbers in a cell
+    group     the codes of a group are measured together, in one cell
+    lags      newest frames that raw pixels are taken from; 0 for layers' features
+    layers    of the encoder, from 1, side by side
+    random    filters in the place of the topmost layer's
+    wider     rows and columns of cells, times these: as many numbers as L1+L2 (3,072) and L1+L2+L3 (5,120)
+    stride    the probe is fitted on every such sample: "4th" beside raw pixels, which are
+    by_frame  a faulty split, frames dealt out one by one, to see what it would have gained
+    """
+
+    label: str
+    group: Group
+    lags: int = 0
+    layers: tuple[int, ...] = ()
+    random: bool = False
+    wider: tuple[float, float] = (1, 1)
+    stride: int = 1
+    by_frame: bool = False
+
+    def grid(self, usual: tuple[int, int]) -> tuple[int, int]:
+        """Its cells (rows, columns), where others have the usual ones; both must be even."""
+        return int(self.wider[0] * usual[0]), int(self.wider[1] * usual[1])
+
+    @property
+    def learned(self) -> bool:
+        """Layers with their own filters, no control."""
+        return bool(self.layers) and not self.random and self.wider == (1, 1)
+
+
+CODES = {
+    code.label: code
+    for code in (
+        Code("raw(t)", "raw", lags=1, stride=STRIDE),
+        Code("raw(t,t-1)", "raw", lags=2, stride=STRIDE),
+        Code("L1, 4th", "resu", layers=(1,), stride=STRIDE),
+        Code("L2, 4th", "resu", layers=(2,), stride=STRIDE),
+        Code("L1", "resu", layers=(1,)),
+        Code("L2", "resu", layers=(2,)),
+        Code("L3", "resu", layers=(3,)),
+        Code("L1+L2", "resu", layers=(1, 2)),
+        Code("L1+L2+L3", "resu", layers=(1, 2, 3)),
+        Code("wide L1 (3x)", "wide", layers=(1,), wider=(1.5, 2)),
+        Code("wide L1 (5x)", "wide", layers=(1,), wider=(2, 2.5)),
+        Code("L3 random filters", "resu", layers=(3,), random=True),
+        Code("L1+L2+L3 random filters", "resu", layers=(1, 2, 3), random=True),
+        Code("L1, by frame", "leak", layers=(1,), by_frame=True),
+        Code("L2, by frame", "leak", layers=(2,), by_frame=True),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One cell: a group of codes on one seed's frames of random play (n_frames agent steps).
+
+    grid       pooling cells (rows, columns), None for raw pixels
+    n_windows  most windows that layers above the first are fitted on, None where there are none
+    """
+
+    group: Group
+    seed: int
+    n_frames: int
+    grid: tuple[int, int] | None = late(None)
+    n_windows: int | None = late(None)
+
+    @property
+    def codes(self) -> list[Code]:
+        """Those of the group."""
+        return [code for code in CODES.values() if code.group == self.group]
+
+
+Pieces = list[tuple[np.ndarray, probes.Split]]  # columns of targets that exist at the same steps, and their split
 
 SKY, GROUND = 20, 185  # screen rows from below the score and the saucer to above our ship  [pixels]
 SHIELDS = (157, 175)  # screen rows of the shields  [pixels]
@@ -111,7 +180,7 @@ def targets(buffer: Buffer) -> tuple[np.ndarray, np.ndarray]:
     return truth, np.isfinite(truth)
 
 
-def parts(episodes: list[slice], usable: np.ndarray, seed: int, stride: int) -> list[tuple[np.ndarray, probes.Split]]:
+def parts(episodes: list[slice], usable: np.ndarray, seed: int, stride: int) -> Pieces:
     """Targets that exist at the same steps, with their split: [(columns of the targets, split), ...].
 
     Episodes are dealt out once per seed, so that every target is tested on the same ones.
@@ -124,13 +193,13 @@ def parts(episodes: list[slice], usable: np.ndarray, seed: int, stride: int) -> 
     ]
 
 
-def parts_by_frame(usable: np.ndarray, seed: int) -> list[tuple[np.ndarray, probes.Split]]:
+def parts_by_frame(usable: np.ndarray, seed: int) -> Pieces:
     """`parts` as they must not be: single frames are dealt out, so that neighbours of test frames are trained on."""
     every = [slice(t, t + 1) for t in range(len(usable))]
     return parts(every, usable, seed, 1)
 
 
-def probe_parts(features: np.ndarray, truth: np.ndarray, pieces: list[tuple[np.ndarray, probes.Split]]) -> np.ndarray:
+def probe_parts(features: np.ndarray, truth: np.ndarray, pieces: Pieces) -> np.ndarray:
     """(Q, 2): R2 and chosen ridge of each target, for features (T, D), truth (T, Q) and pieces of `parts`."""
     out = np.empty((truth.shape[1], 2))
     for columns, split in pieces:
@@ -151,97 +220,98 @@ def encode_stack(encoder: ReSUEncoder, episodes: list[np.ndarray]) -> np.ndarray
     return out
 
 
-def columns_of(encoder: ReSUEncoder, code: str) -> slice:
-    """Where a code such as "L2" or "L1+L2" lies among the columns of `encode_stack`."""
+def columns_of(encoder: ReSUEncoder, layers: tuple[int, ...]) -> slice:
+    """Where neighbouring layers lie among the columns of `encode_stack`."""
     ends = np.cumsum([0, *(encoder.n_features_of(layer) for layer in range(1, encoder.n_layers + 1))])
-    layers = [int(name[1:]) for name in code.split("+")]
     return slice(int(ends[layers[0] - 1]), int(ends[layers[-1]]))
 
 
-def wide_grid(grid: tuple[int, int], code: str) -> tuple[int, int]:
-    """The cells (rows, columns) of a code of WIDE, when the stack has `grid` cells; both must be even."""
-    rows, columns = WIDE[code]
-    return int(rows * grid[0]), int(columns * grid[1])
-
-
-def measure(run: LegacyRun, group: str, seed: int) -> dict[str, Any]:
-    """One cell: every code of a group, fitted and probed on one seed's frames.
+@measured()
+def measure(run: Run, s: Setting) -> dict[str, Any]:
+    """Fit and probe every code of the group.
 
     Returns   {"r2": {code: Q numbers}, "strength": {code: Q numbers}, "n": samples to fit on and to test on for each
               target (on every fourth frame for raw pixels), and, where layers were fitted, "spectra": one list of
               canonical correlations per layer}
     """
-    buffer = random_play(run.data, "space_invaders", run.config.n_frames, seed)
+    buffer = random_play(run.data, "space_invaders", s.n_frames, s.seed)
     truth, usable = targets(buffer)
-    every, fourth = (parts(buffer.episodes(), usable, seed, stride) for stride in (1, STRIDE))
-    found: dict[str, np.ndarray] = {}
+    every, fourth = (parts(buffer.episodes(), usable, s.seed, stride) for stride in (1, STRIDE))
     result: dict[str, Any] = {}
-    if group == "raw":
-        found = {code: np.empty((len(TARGETS), 2)) for code in LAGS}
-        for columns, split in fourth:
-            probed = probes.probe_lagged_frames(
-                buffer.frames, truth[:, columns], split, list(LAGS.values()), buffer.begins()
-            )
-            for code, (one,) in zip(LAGS, probed, strict=True):
-                found[code][columns] = np.stack([one.score, one.strength], axis=1)
+    if s.group == "raw":
+        found = _probe_raw(buffer, truth, fourth, s.codes)
     else:
-        pieces = parts_by_frame(usable, seed) if group == "leak" else every
-        for code, features in _features(run, group, buffer.episode_frames(), seed, result):
-            found[code] = probe_parts(features, truth, fourth if code.endswith("4th") else pieces)
+        found = {}
+        for code, features in _features(s, buffer.episode_frames(), result):
+            pieces = parts_by_frame(usable, s.seed) if code.by_frame else fourth if code.stride == STRIDE else every
+            found[code.label] = probe_parts(features, truth, pieces)
     result["n"] = [[0, 0]] * len(TARGETS)
-    for columns, split in fourth if group == "raw" else every:
+    for columns, split in fourth if s.group == "raw" else every:
         for q in columns:
             result["n"][q] = [len(split.train), len(split.test)]
-    result["r2"] = {code: values[:, 0] for code, values in found.items()}
-    result["strength"] = {code: values[:, 1] for code, values in found.items()}
-    run.log(f"seed {seed}, {group}: mean R2 { {code: round(float(v[:, 0].mean()), 3) for code, v in found.items()} }")
+    result["r2"] = {label: values[:, 0] for label, values in found.items()}
+    result["strength"] = {label: values[:, 1] for label, values in found.items()}
+    run.log(f"seed {s.seed}, {s.group}: mean R2 { {k: round(float(v[:, 0].mean()), 3) for k, v in found.items()} }")
     return result
 
 
-def _features(run: LegacyRun, group: str, episodes: list[np.ndarray], seed: int, result: dict[str, Any]):
+def _probe_raw(buffer: Buffer, truth: np.ndarray, pieces: Pieces, codes: Sequence[Code]) -> dict[str, np.ndarray]:
+    found = {code.label: np.empty((len(TARGETS), 2)) for code in codes}
+    for columns, split in pieces:
+        lags = [code.lags for code in codes]
+        probed = probes.probe_lagged_frames(buffer.frames, truth[:, columns], split, lags, buffer.begins())
+        for code, (one,) in zip(codes, probed, strict=True):
+            found[code.label][columns] = np.stack([one.score, one.strength], axis=1)
+    return found
+
+
+def _features(s: Setting, episodes: list[np.ndarray], result: dict[str, Any]) -> Iterator[tuple[Code, np.ndarray]]:
     """(code, features (T, D)) one after the other; spectra go into result."""
-    if group == "wide":
+    assert s.grid is not None
+    if s.group == "wide":
         first = ReSUEncoder().fit(episodes)
-        for code in WIDE:
-            wide = ReSUEncoder(grid=wide_grid(run.config.grid, code)).fit_moments(first.moments_, first.mean_.shape)
+        for code in s.codes:
+            wide = ReSUEncoder(grid=code.grid(s.grid)).fit_moments(first.moments_, first.mean_.shape)
             yield code, encode_stack(wide, episodes)
         return
-    if group == "leak":
-        encoder = ReSUEncoder(grid=run.config.grid, n_layers=2, n_windows2=run.config.n_windows).fit(episodes)
-        stack = encode_stack(encoder, episodes)
-        for code in GROUPS[group]:
-            yield code, stack[:, columns_of(encoder, code.removesuffix(", by frame"))]
-        return
-    encoder = ReSUEncoder(grid=run.config.grid, n_layers=3, n_windows2=run.config.n_windows).fit(episodes)
-    result["spectra"] = [encoder.correlations_, *(layer.spectrum for layer in encoder.upper_)]
-    for suffix, fitted in ((" random filters", resu_controls.random_upper(encoder, episodes, seed)), ("", encoder)):
+    assert s.n_windows is not None
+    depth = max(max(code.layers) for code in s.codes)
+    encoder = ReSUEncoder(grid=s.grid, n_layers=depth, n_windows2=s.n_windows).fit(episodes)
+    if s.group == "resu":
+        result["spectra"] = [encoder.correlations_, *(layer.spectrum for layer in encoder.upper_)]
+    for random in sorted({code.random for code in s.codes}, reverse=True):
+        fitted = resu_controls.random_upper(encoder, episodes, s.seed) if random else encoder
         stack = encode_stack(fitted, episodes)
-        for code in GROUPS[group]:
-            if code.endswith("random filters") == bool(suffix):
-                plain = code.removesuffix(", 4th").removesuffix(suffix)
-                yield code, stack[:, columns_of(encoder, plain)]
+        for code in s.codes:
+            if code.random == random:
+                yield code, stack[:, columns_of(encoder, code.layers)]
 
 
-def collect_cells(run: LegacyRun) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
-    """All groups and seeds; finished cells are read from their files.
-
-    Returns   R2 of every code {code: (n seeds, Q)}, and the spectra of layers 1 to 3: 3 arrays (n seeds, correlations)
-    """
+def cells(run: Run) -> Cells:
+    """Of every group a cell per seed."""
     c = run.config
-    found: dict[str, list[Any]] = {}
-    spectra: list[Any] = []
-    for group in GROUPS:
-        for seed in range(c.first_seed, c.first_seed + c.seeds):
-            cell = run.cell(
-                partial(measure, run, group, seed),
-                group=group,
-                seed=seed,
-                n_frames=c.n_frames,
-                **({} if group == "raw" else {"grid": c.grid}),
-                **({"n_windows": c.n_windows} if group in ("resu", "leak") else {}),
-            )
-            for code, r2 in cell["r2"].items():
-                found.setdefault(code, []).append(r2)
-            spectra += [cell["spectra"]] if "spectra" in cell else []
-    by_layer = [np.array(layer, np.float64) for layer in zip(*spectra, strict=True)]
-    return {code: np.array(values, np.float64) for code, values in found.items()}, by_layer
+    seeds = range(c.first_seed, c.first_seed + c.seeds)
+    options: dict[Group, dict[str, Any]] = {
+        "raw": {},
+        "resu": {"grid": c.grid, "n_windows": c.n_windows},
+        "wide": {"grid": c.grid},
+        "leak": {"grid": c.grid, "n_windows": c.n_windows},
+    }
+    return {
+        group: [run.cell(measure, Setting(group, seed, c.n_frames, **its)) for seed in seeds]
+        for group, its in options.items()
+    }
+
+
+def r2_of(found: Cells) -> dict[str, np.ndarray]:
+    """R2 of every code: {label: (n seeds, Q)}."""
+    return {
+        code.label: np.array([cell["r2"][code.label] for cell in found[code.group]], np.float64)
+        for code in CODES.values()
+    }
+
+
+def spectra_of(found: Cells) -> list[np.ndarray]:
+    """Canonical correlations of layers 1 to 3: arrays (n seeds, correlations)."""
+    by_seed = [cell["spectra"] for cell in found["resu"]]
+    return [np.array(layer, np.float64) for layer in zip(*by_seed, strict=True)]
