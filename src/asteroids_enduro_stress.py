@@ -13,6 +13,7 @@ Run        python src/asteroids_enduro_stress.py            (25 min on 2 cores, 
            python src/asteroids_enduro_stress.py --smoke    (40 s, proves nothing)
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
@@ -24,9 +25,11 @@ import figures
 import stats_ci
 from atari_env import GAMES
 from filter_shapes import cosine, flatness, newest_share, sign_changes
-from stage_io import guard, parse_config, require_positive
-from stage_run import start_run
-from stress_cells import CODES, RECIPES, TARGETS, WITHIN, fit_all, reward_probe, stream
+from stage_io import guard, require_positive
+from stage_report import Report
+from stage_run import Run, Stage
+from stats_ci import Verdict
+from stress_cells import CODES, RECIPES, TARGETS, WITHIN, Fits, Reward, Stream, fit_all, reward_probe, stream_points
 
 ALPHAS = {"adding": 1.0, "forgetting": 0.9, "forgetting fast": 0.8}  # the stream's clocks: factor on the past per chunk
 TITLES = {"pong": "Pong", "breakout": "Breakout", "space_invaders": "Space Invaders", "asteroids": "Asteroids",
@@ -52,80 +55,94 @@ class Config:
 SMOKE = {"seeds": 2, "n_frames": 3000, "enduro_steps": 1000}
 
 
-def estimate(values: Any) -> stats_ci.Estimate:
-    """Mean over seeds with its interval."""
-    return stats_ci.estimate(np.asarray(values, np.float64), np.random.default_rng(0))
+Streams = Mapping[tuple[str, str], Sequence[Sequence[Mapping[str, Any]]]]  # (target, clock): points of each seed
+Rewards = Mapping[str, Sequence[Mapping[str, Any]]]  # game: a result per seed
 
 
-def verdict(claim: str, found: stats_ci.Estimate, word: str = "") -> dict[str, str]:
-    """A row of the verdicts; the claim is that `found` lies above 0 unless a word is given."""
-    return {"claim": claim, "estimate": str(found), "verdict": word or stats_ci.verdict_positive(found)}
+@dataclass(frozen=True)
+class Cells:
+    """Everything that the report needs, by seed."""
+
+    fits: Sequence[Mapping[str, Any]]
+    streams: Streams
+    rewards: Rewards
 
 
-def main(argv: list[str] | None = None) -> None:
-    """All cells, then the tables, the verdicts and the figures."""
-    config = parse_config(Config, argv, SMOKE)
+def check(config: Config) -> None:
+    """Refuse empty runs."""
     require_positive(config, "seeds", "n_frames", "chunk", "enduro_steps")
-    run = start_run(__file__, config)
-    c = run.config
-    seeds, size = range(c.seeds), {"n_frames": c.n_frames}
-    fits = [run.cell(partial(fit_all, run.data, c.n_frames, seed), part="filters", seed=seed, **size)
-            for seed in seeds]  # fmt: skip
 
-    def points(target: str, alpha: float, seed: int) -> list[dict[str, Any]]:
-        return stream(run.data, target, c.n_frames, seed, c.chunk, alpha)[0]
 
-    streams = {
-        (target, clock): [
-            run.cell(
-                partial(points, target, alpha, seed),
-                part="stream", target=target, alpha=alpha, seed=seed, chunk=c.chunk, **size,
-            )
-            for seed in seeds
-        ]
-        for target in TARGETS
-        for clock, alpha in ALPHAS.items()
-    }  # fmt: skip
-    rewards = {
-        game: [
-            run.cell(partial(reward_probe, run.data, game, c.n_frames, seed, c.chunk, c.enduro_steps),
-                     part="reward", game=game, seed=seed, chunk=c.chunk, enduro_steps=c.enduro_steps, **size)
-            for seed in seeds
-        ]
-        for game in TARGETS
-    }  # fmt: skip
+def cells(run: Run) -> Cells:
+    """Filters of all games, streams between them, reward probes."""
+    c, seeds = run.config, range(run.config.seeds)
+    return Cells(
+        [run.cell(fit_all, Fits(seed, c.n_frames)) for seed in seeds],
+        {
+            (target, clock): [
+                run.cell(stream_points, Stream(target, alpha, seed, c.chunk, c.n_frames)) for seed in seeds
+            ]
+            for target in TARGETS
+            for clock, alpha in ALPHAS.items()
+        },
+        {
+            game: [run.cell(reward_probe, Reward(game, seed, c.chunk, c.enduro_steps, c.n_frames)) for seed in seeds]
+            for game in TARGETS
+        },
+    )
+
+
+def report(c: Config, found: Cells) -> Report:
+    """Tables, verdicts and figures."""
     filters = {
-        recipe: np.array([[fit[recipe][game]["filters"] for game in GAMES] for fit in fits]) for recipe in RECIPES
+        recipe: np.array([[fit[recipe][game]["filters"] for game in GAMES] for fit in found.fits]) for recipe in RECIPES
     }  # (seeds, games, 4, 8)
-    table = [*_shape_rows(fits, filters), *_stream_rows(streams), *_reward_rows(rewards)]
-    verdicts = [*_filter_verdicts(filters), *_stream_verdicts(streams), *_reward_verdicts(rewards)]
+    curves = {
+        key: (
+            [point["frames"] for point in its[0]],
+            np.array([[point["cosine"] for point in points] for points in its]),
+        )
+        for key, its in found.streams.items()
+    }
+    return Report(
+        [*_shape_rows(found.fits, filters), *_stream_rows(found.streams), *_reward_rows(found.rewards)],
+        [*_filter_verdicts(filters), *_stream_verdicts(found.streams), *_reward_verdicts(found.rewards)],
+        _figures(c, filters, curves, found.rewards),
+        _notes(c),
+        {f"filters_{name}": value for name, value in filters.items()}
+        | {f"cosine_{target}_{clock}": values for (target, clock), (_, values) in curves.items()},
+    )
+
+
+def _figures(
+    c: Config,
+    filters: Mapping[str, np.ndarray],
+    curves: Mapping[tuple[str, str], tuple[list[int], np.ndarray]],
+    rewards: Rewards,
+) -> dict[str, Callable[[], figures.Figure]]:
     n = f"{c.n_frames:,} frames per game, {c.seeds} seeds"
-    drawn = {
-        "": figures.filter_shapes(filters, [TITLES[game] for game in GAMES], f"Layer-1 filters, random play, {n}"),
-        "__streams": figures.stream_curves(
-            {
-                f"Pong -> {TITLES[target]}, {clock}": (
-                    [point["frames"] for point in cells[0]],
-                    np.array([[point["cosine"] for point in cell] for cell in cells]),
-                )
-                for (target, clock), cells in streams.items()
-            },
+    auc = {
+        TITLES[game]: [stats_ci.estimate([cell["auc"][code] for cell in its]) for code in CODES]
+        for game, its in rewards.items()
+    }
+    return {
+        "": partial(
+            figures.filter_shapes, filters, [TITLES[game] for game in GAMES], f"Layer-1 filters, random play, {n}"
+        ),
+        "__streams": partial(
+            figures.stream_curves,
+            {f"Pong -> {TITLES[target]}, {clock}": curve for (target, clock), curve in curves.items()},
             f"A Pong encoder streamed on another game, chunks of {c.chunk:,} frames, {n}",
         ),
-        "__rewards": figures.dots_by_panel(
-            {TITLES[game]: [estimate([cell["auc"][code] for cell in rewards[game]]) for code in CODES]
-             for game in TARGETS},
+        "__rewards": partial(
+            figures.dots_by_panel,
+            auc,
             CODES,
             {"Asteroids": ORIGINAL_AUC},
             f"Linear probe of a reward within {WITHIN} steps (Asteroids at random, Enduro by its expert)",
             f"AUC on test episodes; mean and 95 % interval over {c.seeds} seeds; o: the original (1 seed)",
         ),
-    }  # fmt: skip
-    arrays = {f"cosine_{t}_{clock}": np.array([[p["cosine"] for p in cell] for cell in cells])
-              for (t, clock), cells in streams.items()}  # fmt: skip
-    run.finish(
-        table, verdicts, drawn, _notes(c), **{f"filters_{name}": value for name, value in filters.items()}, **arrays
-    )
+    }
 
 
 def _notes(c: Config) -> list[str]:
@@ -143,108 +160,112 @@ def _notes(c: Config) -> list[str]:
     ]
 
 
-def _row(what: str, game: str, value: object, original: object = "") -> dict[str, str]:
-    return {"what": what, "game": game, "mean [95 % interval over seeds]": str(value), "original": str(original)}
+def _row(what: str, game: str, value: object, original: object = "") -> dict[str, Any]:
+    return {"what": what, "game": game, "mean [95 % interval over seeds]": value, "original": str(original)}
 
 
-def _shape_rows(fits: list[dict], filters: dict[str, np.ndarray]) -> list[dict[str, str]]:
+def _shape_rows(fits: Sequence[Mapping[str, Any]], filters: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
     rows = []
     for recipe in RECIPES:
         for g, game in enumerate(GAMES):
             correlations = np.array([fit[recipe][game]["correlations"] for fit in fits])
-            text = ", ".join(str(estimate(correlations[:, k])) for k in range(4))
-            rows.append(_row(f"{recipe}: canonical correlations", TITLES[game], text, f"top {ORIGINAL_TOP[game]}"))
+            values = [stats_ci.estimate(correlations[:, k]) for k in range(4)]
+            rows.append(_row(f"{recipe}: canonical correlations", TITLES[game], values, f"top {ORIGINAL_TOP[game]}"))
             for k in (0, 1):
                 bank = filters[recipe][:, g, k]
                 shape = (
-                    f"flatness {estimate([flatness(f) for f in bank])}, newest tap's energy "
-                    f"{estimate([newest_share(f) for f in bank])}, sign changes "
-                    f"{estimate([sign_changes(f) for f in bank])}"
+                    f"flatness {stats_ci.estimate([flatness(f) for f in bank])}, newest tap's energy "
+                    f"{stats_ci.estimate([newest_share(f) for f in bank])}, sign changes "
+                    f"{stats_ci.estimate([sign_changes(f) for f in bank])}"
                 )
                 rows.append(_row(f"{recipe}: shape of filter {k}", TITLES[game], shape))
     return rows
 
 
-def _stream_rows(streams: dict[tuple[str, str], list]) -> list[dict[str, str]]:
+def _stream_rows(streams: Streams) -> list[dict[str, Any]]:
     return [
         _row(
             f"{clock} stream from Pong, {kind} of filters 0 to 3 with the native ones, {when}",
             TITLES[target],
-            ", ".join(str(estimate([cell[i][kind][k] for cell in cells])) for k in range(4)),
+            [stats_ci.estimate([points[i][kind][k] for points in its]) for k in range(4)],
         )
-        for (target, clock), cells in streams.items()
+        for (target, clock), its in streams.items()
         for kind in ("cosine", "response")
-        for when, i in (("before", 0), (f"after {cells[0][-1]['frames']:,} frames", -1))
+        for when, i in (("before", 0), (f"after {its[0][-1]['frames']:,} frames", -1))
     ]
 
 
-def _reward_rows(rewards: dict[str, list]) -> list[dict[str, str]]:
+def _reward_rows(rewards: Rewards) -> list[dict[str, Any]]:
     rows = []
-    for game, cells in rewards.items():
-        base = estimate([cell["base_rate"] for cell in cells])
-        rows.append(
-            _row(
-                f"share of steps with a reward within {WITHIN}", TITLES[game], base, "0.11" if game != "enduro" else ""
-            )
-        )
+    for game, its in rewards.items():
+        reported = ORIGINAL_AUC if game != "enduro" else {}
+        base = stats_ci.estimate([cell["base_rate"] for cell in its])
+        share = "0.11" if game != "enduro" else ""
+        rows.append(_row(f"share of steps with a reward within {WITHIN}", TITLES[game], base, share))
         for code in CODES:
-            text = str(estimate([cell["auc"][code] for cell in cells]))
-            if code in cells[0]["auc_all"]:
-                text += f" (every step: {estimate([cell['auc_all'][code] for cell in cells])})"
-            rows.append(
-                _row(f"AUC, {code}", TITLES[game], text, ORIGINAL_AUC.get(code, "") if game != "enduro" else "")
-            )
+            text = str(stats_ci.estimate([cell["auc"][code] for cell in its]))
+            if code in its[0]["auc_all"]:
+                text += f" (every step: {stats_ci.estimate([cell['auc_all'][code] for cell in its])})"
+            rows.append(_row(f"AUC, {code}", TITLES[game], text, reported.get(code, "")))
     return rows
 
 
-def _filter_verdicts(filters: dict[str, np.ndarray]) -> list[dict[str, str]]:
-    rows = []
+def _filter_verdicts(filters: Mapping[str, np.ndarray]) -> list[Verdict]:
+    verdicts = []
     for recipe, banks in filters.items():
         pairs = np.array(
-            [[[cosine(bank[a, k], bank[b, k]) for a, b in combinations(range(len(GAMES)), 2)] for k in (0, 1)]
-             for bank in banks]
-        )  # fmt: skip
+            [
+                [[cosine(bank[a, k], bank[b, k]) for a, b in combinations(range(len(GAMES)), 2)] for k in (0, 1)]
+                for bank in banks
+            ]
+        )
         for k in (0, 1):
-            least = estimate(pairs[:, k].min(axis=1))
-            above = estimate(pairs[:, k].min(axis=1) - ALIKE)
-            rows.append(
-                verdict(f"{recipe}: filter {k} alike in all games (smallest |cosine| above {ALIKE})", least,
-                        stats_ci.verdict_positive(above))
-            )  # fmt: skip
-        gain = estimate(pairs[:, 1].mean(axis=1) - pairs[:, 0].mean(axis=1))
-        rows.append(verdict(f"{recipe}: filter 1 more alike across games than filter 0 (mean |cosine|)", gain))
+            text = f"{recipe}: filter {k} alike in all games (smallest |cosine| above {ALIKE})"
+            verdicts.append(_above(f"{recipe}: filter {k} alike", text, pairs[:, k].min(axis=1), ALIKE))
+        text = f"{recipe}: filter 1 more alike across games than filter 0 (mean |cosine|)"
+        gain = pairs[:, 1].mean(axis=1) - pairs[:, 0].mean(axis=1)
+        verdicts.append(stats_ci.positive(f"{recipe}: filter 1 more alike than filter 0", text, gain))
         share = [np.mean([sign_changes(bank[g, 1]) == 1 for g in range(len(GAMES))]) for bank in banks]
-        most = stats_ci.verdict_positive(estimate(np.array(share) - MOST))
-        rows.append(
-            verdict(f"{recipe}: filter 1 has one sign change in every game (share above {MOST})", estimate(share), most)
-        )
-    return rows
+        text = f"{recipe}: filter 1 has one sign change in every game (share above {MOST})"
+        verdicts.append(_above(f"{recipe}: filter 1 has one sign change", text, np.array(share), MOST))
+    return verdicts
 
 
-def _stream_verdicts(streams: dict[tuple[str, str], list]) -> list[dict[str, str]]:
+def _above(id: str, claim: str, values: np.ndarray, bound: float) -> Verdict:
+    """Do the values (n seeds,) lie above a bound?"""
+    word = stats_ci.verdict_positive(stats_ci.estimate(values - bound))
+    return Verdict(id, claim, stats_ci.estimate(values), word, bound)
+
+
+def _stream_verdicts(streams: Streams) -> list[Verdict]:
     return [
-        verdict(
+        _above(
+            f"{clock} stream to {TITLES[target]}: filter {k} native",
             f"{clock} stream Pong -> {TITLES[target]} brings filter {k} to the native one (|cosine| above {ARRIVED})",
-            estimate([cell[-1]["cosine"][k] for cell in cells]),
-            stats_ci.verdict_positive(estimate([cell[-1]["cosine"][k] - ARRIVED for cell in cells])),
+            np.array([points[-1]["cosine"][k] for points in its]),
+            ARRIVED,
         )
-        for (target, clock), cells in streams.items()
+        for (target, clock), its in streams.items()
         for k in (0, 1)
     ]
 
 
-def _reward_verdicts(rewards: dict[str, list]) -> list[dict[str, str]]:
-    rows = []
-    for game, cells in rewards.items():
-        for other in CODES[:-1]:
-            gain = estimate([cell["auc"]["native"] - cell["auc"][other] for cell in cells])
-            rows.append(verdict(f"{TITLES[game]}: AUC of native above {other}", gain))
+def _reward_verdicts(rewards: Rewards) -> list[Verdict]:
+    verdicts = []
+    for game, its in rewards.items():
+        gains = {other: np.array([cell["auc"]["native"] - cell["auc"][other] for cell in its]) for other in CODES[:-1]}
+        for other, gain in gains.items():
+            claim = f"{TITLES[game]}: AUC of native above {other}"
+            verdicts.append(stats_ci.positive(f"{game}: native > {other}", claim, gain))
         for other in ("Pong", "streamed, forgetting"):
-            gain = estimate([cell["auc"]["native"] - cell["auc"][other] for cell in cells])
-            equal = stats_ci.verdict_equivalent(gain, MARGIN)
-            rows.append(verdict(f"{TITLES[game]}: AUC of native equivalent to {other} (within {MARGIN})", gain, equal))
-    return rows
+            found = stats_ci.estimate(gains[other])
+            claim = f"{TITLES[game]}: AUC of native equivalent to {other} (within {MARGIN})"
+            word = stats_ci.verdict_equivalent(found, MARGIN)
+            verdicts.append(Verdict(f"{game}: native = {other}", claim, found, word, MARGIN))
+    return verdicts
 
+
+STAGE = Stage(__file__, Config, cells, report, smoke=SMOKE, check=check)
 
 if __name__ == "__main__":
-    guard(main)
+    guard(STAGE.main)

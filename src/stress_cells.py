@@ -5,6 +5,8 @@ K = 4 filters of m = 8 taps, newest first; T steps.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from filter_shapes import cosine
 from resu_conv import ReSUEncoder
 from resu_core import canonical_directions
 from resu_streaming import StreamingReSU
+from stage_run import Run, measured
 
 # How moments become filters: ours, and one that gives the original's top correlations in Pong, Breakout and Enduro.
 RECIPES = {"centred": (True, 1e-6), "uncentred": (False, 5e-3)}  # centre pixels?, relative ridge
@@ -31,30 +34,68 @@ CODES = (
 )  # fmt: skip
 
 
-def fit_all(folder: Path, n_frames: int, seed: int) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Fits:
+    """The filters of all games: n_frames of random play each  [agent steps]."""
+
+    part: str = field(default="filters", init=False)
+    seed: int
+    n_frames: int
+
+
+@dataclass(frozen=True)
+class Stream:
+    """SOURCE's encoder on its way through a target game; alpha: factor on the past per chunk of frames."""
+
+    part: str = field(default="stream", init=False)
+    target: str
+    alpha: float
+    seed: int
+    chunk: int
+    n_frames: int
+
+
+@dataclass(frozen=True)
+class Reward:
+    """Reward probes in a game; Enduro's expert plays games that are cut at enduro_steps."""
+
+    part: str = field(default="reward", init=False)
+    game: str
+    seed: int
+    chunk: int
+    enduro_steps: int
+    n_frames: int
+
+
+@measured()
+def fit_all(run: Run, s: Fits) -> dict[str, Any]:
     """Filters and correlations of every game under random play: {recipe: {game: {"filters", "correlations"}}}."""
     found: dict[str, Any] = {recipe: {} for recipe in RECIPES}
     for game in GAMES:
-        moments = ReSUEncoder().fit(random_play(folder, game, n_frames, seed).episode_frames()).moments_
+        moments = ReSUEncoder().fit(random_play(run.data, game, s.n_frames, s.seed).episode_frames()).moments_
         for recipe, (center, ridge) in RECIPES.items():
             directions = canonical_directions(moments, 4, ridge, center)
             found[recipe][game] = {"filters": directions.filters, "correlations": directions.correlations}
     return found
 
 
-def stream(
-    folder: Path, target: str, n_frames: int, seed: int, chunk: int, alpha: float
-) -> tuple[list[dict[str, Any]], ReSUEncoder]:
+@measured()
+def stream_points(run: Run, s: Stream) -> list[dict[str, Any]]:
+    """What `stream` notes on its way."""
+    return stream(run.data, s)[0]
+
+
+def stream(folder: Path, s: Stream) -> tuple[list[dict[str, Any]], ReSUEncoder]:
     """Stream a game under random play, chunk by chunk, through an encoder that was fitted on SOURCE.
 
     Returns   after 0, 1, 2, 4, ... chunks and all of them: frames streamed, |cosine| of each filter with the target's
               own, and the same as correlation of responses on the target; and the encoder at the end
     """
-    start = ReSUEncoder().fit(random_play(folder, SOURCE, n_frames, seed).episode_frames())
-    buffer = random_play(folder, target, n_frames, seed)
+    start = ReSUEncoder().fit(random_play(folder, SOURCE, s.n_frames, s.seed).episode_frames())
+    buffer = random_play(folder, s.target, s.n_frames, s.seed)
     native = ReSUEncoder().fit(buffer.episode_frames())
     covariance = native.moments_.C_pp
-    streaming = StreamingReSU.from_encoder(start, alpha)
+    streaming = StreamingReSU.from_encoder(start, s.alpha)
     points = []
 
     def note(n_chunks: int) -> ReSUEncoder:
@@ -62,7 +103,7 @@ def stream(
         pairs = list(zip(encoder.filters_, native.filters_, strict=True))
         points.append(
             {
-                "frames": min(n_chunks * chunk, len(buffer)),
+                "frames": min(n_chunks * s.chunk, len(buffer)),
                 "cosine": [cosine(a, b) for a, b in pairs],
                 "response": [cosine(a, b, covariance) for a, b in pairs],
             }
@@ -70,28 +111,29 @@ def stream(
         return encoder
 
     encoder = note(0)
-    n_chunks = -(-len(buffer) // chunk)
-    for i, (frames, starts) in enumerate(buffer.chunks(chunk), start=1):
+    n_chunks = -(-len(buffer) // s.chunk)
+    for i, (frames, starts) in enumerate(buffer.chunks(s.chunk), start=1):
         streaming.update(frames, starts=starts)
         if i == n_chunks or i & (i - 1) == 0:
             encoder = note(i)
     return points, encoder
 
 
-def reward_probe(folder: Path, game: str, n_frames: int, seed: int, chunk: int, enduro_steps: int) -> dict[str, Any]:
+@measured()
+def reward_probe(run: Run, s: Reward) -> dict[str, Any]:
     """AUC of linear probes of "a reward within the next WITHIN steps", for every code.
 
     Asteroids is played at random, Enduro by its expert (random play is never rewarded). Filters of other games come
     from random play and are applied about this game's own pixel means.
     Returns   {"auc": {code: on every STRIDE-th step}, "auc_all": {code: on every step}, "base_rate", "n"}
     """
-    buffer = load(folder, game, n_frames, seed, enduro_steps)
+    buffer = load(run.data, s.game, s.n_frames, s.seed, s.enduro_steps)
     label = np.zeros(len(buffer))
     for k in range(WITHIN):
         label = np.maximum(label, np.nan_to_num(buffer.shifted(buffer.rewards, k)) > 0)
     truth = label[:, None].astype(np.float64)
     usable = np.ones(len(buffer), bool)
-    some, every = (probes.split_by_episode(buffer.episodes(), seed, usable, stride) for stride in (STRIDE, 1))
+    some, every = (probes.split_by_episode(buffer.episodes(), s.seed, usable, stride) for stride in (STRIDE, 1))
     raw = probes.probe_lagged_frames(buffer.frames, truth, some, (2,), buffer.begins(), metric=probes.auc)[0][0]
     result: dict[str, Any] = {
         "auc": {"raw(t,t-1)": float(raw.score[0])},
@@ -100,31 +142,26 @@ def reward_probe(folder: Path, game: str, n_frames: int, seed: int, chunk: int, 
         "n": [len(some.train), len(every.train), len(every.test)],
     }
     episodes = buffer.episode_frames()
-    native = ReSUEncoder().fit(episodes)
-
-    def borrowed(filters: np.ndarray) -> ReSUEncoder:
-        return ReSUEncoder().with_filters(filters, native.mean_)
-
-    def filters_of(name: str) -> np.ndarray:
-        return ReSUEncoder().fit(random_play(folder, name, n_frames, seed).episode_frames()).filters_
-
-    makers = {
-        "random filters": lambda: resu_controls.random_filters(native, seed),
-        "frame differences": lambda: resu_controls.frame_differences(native),
-        "temporal PCA": lambda: resu_controls.temporal_pca(native),
-        "Pong": lambda: borrowed(filters_of("pong")),
-        "Breakout": lambda: borrowed(filters_of("breakout")),
-        "Space Invaders": lambda: borrowed(filters_of("space_invaders")),
-        "streamed, adding": lambda: borrowed(stream(folder, game, n_frames, seed, chunk, 1.0)[1].filters_),
-        "streamed, forgetting": lambda: borrowed(stream(folder, game, n_frames, seed, chunk, 0.9)[1].filters_),
-        "native": lambda: native,
-    }
-    for code, make in makers.items():
-        encoder = make()
+    for code, encoder in _codes(run.data, s, episodes):
         features = np.concatenate([encoder.encode(frames) for frames in episodes])
         result["auc"][code] = float(probes.probe(features, truth, some, metric=probes.auc).score[0])
         result["auc_all"][code] = float(probes.probe(features, truth, every, metric=probes.auc).score[0])
     return result
+
+
+def _codes(folder: Path, s: Reward, episodes: list[np.ndarray]) -> Iterator[tuple[str, ReSUEncoder]]:
+    """Every code but raw pixels, one after the other."""
+    native = ReSUEncoder().fit(episodes)
+    yield "random filters", resu_controls.random_filters(native, s.seed)
+    yield "frame differences", resu_controls.frame_differences(native)
+    yield "temporal PCA", resu_controls.temporal_pca(native)
+    for code, game in (("Pong", "pong"), ("Breakout", "breakout"), ("Space Invaders", "space_invaders")):
+        fitted = ReSUEncoder().fit(random_play(folder, game, s.n_frames, s.seed).episode_frames())
+        yield code, ReSUEncoder().with_filters(fitted.filters_, native.mean_)
+    for code, alpha in (("streamed, adding", 1.0), ("streamed, forgetting", 0.9)):
+        _, streamed = stream(folder, Stream(s.game, alpha, s.seed, s.chunk, s.n_frames))
+        yield code, ReSUEncoder().with_filters(streamed.filters_, native.mean_)
+    yield "native", native
 
 
 def load(folder: Path, game: str, n_frames: int, seed: int, enduro_steps: int) -> Buffer:
