@@ -13,6 +13,7 @@ import numpy as np
 import resu_moment_kernels
 import resu_moments
 import resu_options
+from resu_threads import for_spans
 
 BLOCK = 65_536  # windows per float64 sum: 255 * P * BLOCK < 2^53, so that every sum is an exact integer
 
@@ -125,7 +126,7 @@ class ActionMoments:
             self._close()
         self._seen = min(self._seen + len(x), self._lead)
         sums = np.empty(len(x), np.int64)
-        resu_moment_kernels.frame_sums_u8(x, sums)
+        for_spans(lambda a, b: resu_moment_kernels.frame_sums_u8(x, a, b, sums), len(x), resu_moments.BLOCK)
         sums = np.concatenate([self._tail_sums, sums])
         actions = np.concatenate([self._tail_actions, actions])
         self._count(sums, actions)

@@ -12,7 +12,6 @@ from functools import cached_property
 import numpy as np
 
 import resu_layer1_kernels
-import resu_moments
 from resu_action_moments import as_actions
 from resu_layers import FirstLayer
 from resu_online import flags_of
@@ -38,13 +37,8 @@ class ActionLayer:
         """(n_lags, A + 1, K) int32: what each action adds to every response; the last row, `MISSING`, adds nothing."""
         n_units, n_lags, n_actions = self.action_filters.shape
         table = np.zeros((n_lags, n_actions + 1, n_units), np.int32)
-        table[:, :-1] = np.rint(self.action_filters / self.first.unit[:, None, None]).transpose(1, 2, 0)
+        table[:, :-1] = np.rint(self.action_filters / self.first.bank.unit[:, None, None]).transpose(1, 2, 0)
         return table
-
-    @cached_property
-    def bias(self) -> np.ndarray:
-        """(K, P) int32: the response of each pixel to nothing."""
-        return np.ascontiguousarray(-self.first.form.offsets.T)
 
     @property
     def n_actions(self) -> int:
@@ -70,16 +64,9 @@ class ActionLayer:
 
     def encode(self, frames: np.ndarray, actions: np.ndarray) -> np.ndarray:
         """Checked frames (T, H, W) and actions (T,) of one episode -> (T, D) float32."""
-        n_frames, first = len(frames), self.first
         padded = np.concatenate([np.full(self.action_memory, MISSING), actions])
         starts = [self.action_memory - delay for delay in self.delays]
-        shifts = self.shifts([padded[start : start + n_frames] for start in starts])
-        out = np.empty((n_frames, first.n_features), np.float32)
-        resu_layer1_kernels.encode_dense_shifted(
-            frames.reshape(n_frames, -1), first.form.taps, self.bias, shifts, frames.shape[2], first.form.row_edges,
-            first.form.column_edges, first.form.gain, resu_moments.BLOCK, out,
-        )  # fmt: skip
-        return out
+        return self.first.encode_shifted(frames, self.shifts([padded[a : a + len(frames)] for a in starts]))
 
 
 class OnlineActionEncoder:
@@ -90,7 +77,7 @@ class OnlineActionEncoder:
 
     def __init__(self, layer: ActionLayer, n: int) -> None:
         self._layer, self._n, self._begun = layer, n, False
-        self._memory = len(layer.first.form.taps)
+        self._memory = len(layer.first.bank.taps)
         self._history = np.empty((n, self._memory, layer.first.mean.size), np.uint8)  # a ring
         self._newest = 0  # row of the ring, the same for all environments
         self._past = np.full((layer.action_memory, n), MISSING)  # newest first
@@ -147,10 +134,8 @@ class OnlineActionEncoder:
         self._history[fresh] = pixels[fresh, None]
         self._past = np.concatenate([taken[None], self._past])[: self._layer.action_memory]
         self._past[:, fresh] = MISSING
+        rows = (self._newest - np.arange(self._memory)) % self._memory
+        shifts = self._layer.shifts([*current, *self._past])
         out = np.empty((self._n, first.n_features), np.float32)
-        resu_layer1_kernels.encode_step_shifted(
-            self._history, (self._newest - np.arange(self._memory)) % self._memory, first.form.taps, self._layer.bias,
-            self._layer.shifts([*current, *self._past]), frames.shape[2], first.form.row_edges,
-            first.form.column_edges, first.form.gain, out,
-        )  # fmt: skip
+        resu_layer1_kernels.encode_step_shifted(self._history, rows, first.bank, shifts, out)
         return out

@@ -16,7 +16,8 @@ import resu_files
 import resu_moments
 import resu_options
 import resu_patch_layers
-from resu_layers import FirstLayer, IntegerForm, Layers, as_episode, expect
+from resu_layer1_kernels import Bank
+from resu_layers import FirstLayer, Layers, as_episode, expect
 from resu_online import OnlineEncoder
 from resu_patch_layers import PatchLayer
 
@@ -234,9 +235,9 @@ class ReSUEncoder:
             raise AttributeError(f"{name} is not there before the encoder is fitted: call fit, or load a saved one")
         return self._layers
 
-    def integer_form(self) -> IntegerForm:
+    def integer_form(self) -> Bank:
         """Layer 1 in the numbers that give every implementation the same bits. Raises ValueError if not fitted."""
-        return self._fitted().first.form
+        return self._fitted().first.bank
 
     # --- encoding ---
 
@@ -264,7 +265,7 @@ class ReSUEncoder:
 
         import resu_torch_kernels
 
-        layer = resu_torch_kernels.DenseLayer(*self.integer_form()).to(device)
+        layer = resu_torch_kernels.DenseLayer(self.integer_form()).to(device)
         return layer.encode(torch.from_numpy(frames).to(device)).cpu().numpy()
 
     def encode_layers(self, frames: np.ndarray, layers: Sequence[int]) -> list[np.ndarray]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -22,12 +22,17 @@ import resu_core
 import resu_layer1_kernels
 import resu_moments
 import resu_patch_kernels
+from resu_layer1_kernels import Bank
+from resu_moments import BLOCK
+from resu_patch_kernels import Above
 from resu_patch_layers import PatchLayer
 from resu_patch_moments import NEIGHBOURHOOD
+from resu_threads import for_spans
 
 DENSE_FRACTION = 0.03  # above this share of changed pixels dense encoding is the faster (bench_core.py)
 RESPONSE_BITS = 30  # sum_j |tap_j| * 255 stays below 2^30: responses fit in 32 bits
-UPPER_BLOCK = 512  # frames per parallel block of the layers above; results do not depend on it
+UPPER_BLOCK = 512  # frames per block of the layers above; results do not depend on it
+MAP_BLOCK = 32  # frames per block of the maps of layer 1; nor do they on this
 
 
 def as_episode(frames: Any, where: str = "frames") -> np.ndarray:
@@ -49,37 +54,18 @@ def expect(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
         raise ValueError(f"{name} is {array.dtype} {array.shape} where finite float64 {shape} is expected")
 
 
-class IntegerForm(NamedTuple):
-    """Layer 1 as it is computed: sum_j taps[j] * pixel_j - offsets per pixel, rectified, summed by cell, times gain.
-
-    taps (m, K) int32, newest first     offsets (P, K) int32     row_edges (rows + 1,), column_edges (columns + 1,)
-    gain (C, 2K) float64
-    """
-
-    taps: np.ndarray
-    offsets: np.ndarray
-    row_edges: np.ndarray
-    column_edges: np.ndarray
-    gain: np.ndarray
-
-
 @dataclass(frozen=True)
 class FirstLayer:
     """A fitted layer 1 and the numbers in which it is computed; made by `build`.
 
     filters (K, m) float64, newest tap first    correlations (K,) float64, NaN for filters that were not fitted
-    mean    (H, W) float64 [grey values]        form  `IntegerForm`
-    unit    (K,) float64, value of one integer step of a response
-    cell_of (P,) int32, the pooling cell of each pixel    area (C,) float64, pixels of each cell
+    mean    (H, W) float64 [grey values]        bank  as the kernels take it
     """
 
     filters: np.ndarray
     correlations: np.ndarray
     mean: np.ndarray
-    form: IntegerForm
-    unit: np.ndarray
-    cell_of: np.ndarray
-    area: np.ndarray
+    bank: Bank
 
     @classmethod
     def build(
@@ -107,19 +93,18 @@ class FirstLayer:
             raise ValueError("a filter has no tap that differs from zero")
         scale = 2.0 ** np.floor(RESPONSE_BITS - np.log2(reach))
         taps = np.rint(filters * scale[:, None])
-        offsets = np.rint(mean.reshape(-1, 1) * taps.sum(axis=1)).astype(np.int32)
+        bias = -np.rint(taps.sum(axis=1)[:, None] * mean.ravel())
         row_edges, column_edges = (np.arange(n + 1) * size // n for n, size in zip(grid, mean.shape, strict=True))
         rows, columns = (np.repeat(np.arange(len(e) - 1), np.diff(e)) for e in (row_edges, column_edges))
         cell_of = (rows[:, None] * grid[1] + columns).astype(np.int32).ravel()
-        area = np.bincount(cell_of).astype(np.float64)
-        gain = np.tile(1 / scale, 2) / area[:, None]
-        form = IntegerForm(np.ascontiguousarray(taps.T, np.int32), offsets, row_edges, column_edges, gain)
-        return cls(filters, correlations, mean, form, 1 / scale, cell_of, area)
+        gain = np.tile(1 / scale, 2) / np.bincount(cell_of)[:, None]
+        taps, bias = np.ascontiguousarray(taps.T, np.int32), np.ascontiguousarray(bias, np.int32)
+        return cls(filters, correlations, mean, Bank(taps, bias, cell_of, row_edges, column_edges, gain, 1 / scale))
 
     @property
     def n_features(self) -> int:
         """2K C."""
-        return self.form.gain.size
+        return self.bank.gain.size
 
     def check_frames(self, frames: Any) -> np.ndarray:
         """frames as C-contiguous (T, H, W) uint8. Raises ValueError if they are of another size or dtype."""
@@ -130,17 +115,26 @@ class FirstLayer:
 
     def encode(self, frames: np.ndarray, method: str = "auto") -> np.ndarray:
         """Checked frames (T, H, W) of one episode -> (T, 2K C) float32. method "auto", "dense" or "events"."""
-        pixels, form = frames.reshape(len(frames), -1), self.form
-        out = np.empty((len(frames), self.n_features), np.float32)
+        pixels = frames.reshape(len(frames), -1)
         if method == "dense" or (method == "auto" and resu_moments.changed_fraction(pixels) > DENSE_FRACTION):
-            resu_layer1_kernels.encode_dense(
-                pixels, form.taps, form.offsets, frames.shape[2], form.row_edges, form.column_edges, form.gain,
-                resu_moments.BLOCK, out,
-            )  # fmt: skip
-        else:
-            resu_layer1_kernels.encode_events(
-                pixels, form.taps, form.offsets, self.cell_of, form.gain, resu_moments.BLOCK, out
-            )
+            return self.encode_shifted(frames, np.zeros((len(frames), len(self.filters)), np.int32))
+        out = np.empty((len(frames), self.n_features), np.float32)
+
+        def encode(start: int, stop: int) -> None:
+            events = resu_layer1_kernels.new_events(self.bank)
+            resu_layer1_kernels.encode_events(pixels, start, stop, self.bank, events, out)
+
+        for_spans(encode, len(frames), BLOCK)
+        return out
+
+    def encode_shifted(self, frames: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+        """The dense way, with (T, K) int32 added to the responses before they are rectified."""
+        pixels, out = frames.reshape(len(frames), -1), np.empty((len(frames), self.n_features), np.float32)
+
+        def encode(start: int, stop: int) -> None:
+            resu_layer1_kernels.encode_dense(pixels, start, stop, self.bank, shifts, out)
+
+        for_spans(encode, len(frames), BLOCK)
         return out
 
 
@@ -169,23 +163,14 @@ class Layers:
             n_maps = 2 * n_units
 
     @cached_property
-    def weights(self) -> tuple[np.ndarray, ...]:
-        """(S, 3, 3M, K2) float32 of each layer above, newest step first."""
-        return tuple(layer.weights for layer in self.upper)
-
-    @cached_property
-    def means(self) -> tuple[np.ndarray, ...]:
-        """(P, M) float32 of each layer above."""
-        return tuple(layer.flat_mean for layer in self.upper)
-
-    @cached_property
-    def gains(self) -> tuple[np.ndarray, ...]:
-        """(C, 2 K2) float64 of each layer above."""
-        return tuple(layer.gain(self.first.area) for layer in self.upper)
+    def above(self) -> tuple[Above, ...]:
+        """The layers above as the kernels take them."""
+        area = np.bincount(self.first.bank.cell_of)
+        return tuple(Above(layer.weights, layer.flat_mean, layer.gain(area)) for layer in self.upper)
 
     def n_features_of(self, layer: int) -> int:
         """The length of the feature vector of layer 1, 2, ..."""
-        return self.first.n_features if layer == 1 else self.gains[layer - 2].size
+        return self.first.n_features if layer == 1 else self.above[layer - 2].gain.size
 
     @property
     def n_features(self) -> int:
@@ -201,21 +186,25 @@ class Layers:
 
     def _run(
         self, frames: np.ndarray, start: int, pool: Sequence[int], with_maps: bool
-    ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    ) -> tuple[list[np.ndarray], np.ndarray]:
         """All layers for the frames from `start` on: pooled features of each layer named in `pool` (others have no
         column), and the topmost layer's responses (T - start, P, K2) int32 (or no row)."""
-        first, n_frames, n = self.first, len(frames), len(frames) - start
-        pooled = tuple(
+        bank, pixels, n = self.first.bank, frames.reshape(len(frames), -1), len(frames) - start
+        pooled = [
             np.empty((n, self.n_features_of(layer) if layer in pool else 0), np.float32)
             for layer in range(1, len(self.upper) + 2)
-        )
-        n_steps, _, _, n_units = self.weights[-1].shape
-        maps = np.empty((n if with_maps else 0, first.mean.size, n_units), np.int32)
-        resu_patch_kernels.encode_layers(
-            frames.reshape(n_frames, -1), start, len(self.upper) * (n_steps - 1), first.form.taps, first.form.offsets,
-            first.unit, first.form.gain, self.weights, self.means, self.gains, first.mean.shape, first.cell_of,
-            UPPER_BLOCK, pooled, maps,
-        )  # fmt: skip
+        ]
+        n_steps, _, _, n_units = self.above[-1].weights.shape
+        maps = np.empty((n if with_maps else 0, pixels.shape[1], n_units), np.int32)
+        lead = len(self.upper) * (n_steps - 1)  # steps that a block looks back before its first frame
+
+        def encode(begin: int, end: int) -> None:
+            events, patches = resu_layer1_kernels.new_events(bank), resu_patch_kernels.new_patches(bank, self.above)
+            span = max(start + begin - lead, 0), start + begin, start + end
+            parts = tuple(features[begin:end] for features in pooled)
+            resu_patch_kernels.encode_layers(pixels, span, bank, events, self.above, patches, parts, maps[begin:end])
+
+        for_spans(encode, n, UPPER_BLOCK)
         return pooled, maps
 
     def maps(self, frames: np.ndarray, start: int, stop: int) -> np.ndarray:
@@ -223,17 +212,19 @@ class Layers:
 
         Returns  (stop - start, H, W, 2 K2) float32, of layer 1 alone (..., 2K)
         """
-        first = self.first
-        back = len(first.form.taps) - 1 + sum(len(weights) - 1 for weights in self.weights)
+        bank, shape = self.first.bank, self.first.mean.shape
+        back = len(bank.taps) - 1 + sum(len(layer.weights) - 1 for layer in self.above)
         begin = max(start - back, 0)
         frames = np.ascontiguousarray(frames[begin:stop])
         if self.upper:
             _, responses = self._run(frames, start - begin, (), with_maps=True)
             value = responses.astype(np.float32) / np.float32(resu_patch_kernels.FRACTION)
         else:
-            value = np.empty((stop - start, first.mean.size, len(first.filters)), np.float32)
-            pixels = frames.reshape(len(frames), -1)
-            resu_layer1_kernels.first_layer_responses(
-                pixels, start - begin, first.form.taps, first.form.offsets, first.unit, value
+            pixels, skip = frames.reshape(len(frames), -1), start - begin
+            value = np.empty((stop - start, pixels.shape[1], len(bank.unit)), np.float32)
+            for_spans(
+                lambda a, b: resu_layer1_kernels.first_layer_responses(pixels, skip + a, skip + b, bank, value[a:b]),
+                len(value),
+                MAP_BLOCK,
             )
-        return resu_core.rectify(value).reshape(stop - start, *first.mean.shape, -1)
+        return resu_core.rectify(value).reshape(stop - start, *shape, -1)

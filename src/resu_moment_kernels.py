@@ -8,7 +8,7 @@ any split of the frames over blocks and threads.
 """
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 TILE = 16_384  # pixels per inner product tile: 255^2 * TILE < 2^31, and a tile of every lag stays in the L2 cache
 
@@ -26,49 +26,44 @@ def _dot_u8(a, b):
     return total
 
 
-@njit(cache=True, parallel=True)
-def lag_products_u8(x, n_lags, block, products, sums):
-    """Dense pass over uint8 frames.
+@njit(cache=True, nogil=True)
+def lag_products_u8(x, n_lags, start, stop, products, total):
+    """Dense pass over a block of uint8 frames, start .. stop - 1.
 
     x         (T, P) uint8, C-contiguous
-    products  (T, L) int64, filled with <x_t, x_{t+k}> for t + k < T (other entries are left alone)
-    sums      (ceil(T / block), P) int64, filled with the per-pixel sums of each block of frames
+    products  (T, L) int64, in rows start .. stop - 1 filled with <x_t, x_{t+k}> for t + k < T (the rest is left alone)
+    total     (P,) int64, filled with the per-pixel sums of the block
     """
     n_frames, n_pixels = x.shape
-    for b in prange(sums.shape[0]):
-        start, stop = b * block, min((b + 1) * block, n_frames)
-        partial = np.zeros(n_pixels, np.int32)  # block * 255 < 2^31
-        for t in range(start, stop):
-            for k in range(min(n_lags, n_frames - t)):
-                products[t, k] = _dot_u8(x[t], x[t + k])
-            for p in range(n_pixels):
-                partial[p] = np.int32(partial[p] + np.int32(x[t, p]))
+    partial = np.zeros(n_pixels, np.int32)  # (stop - start) * 255 < 2^31
+    for t in range(start, stop):
+        for k in range(min(n_lags, n_frames - t)):
+            products[t, k] = _dot_u8(x[t], x[t + k])
         for p in range(n_pixels):
-            sums[b, p] = partial[p]
+            partial[p] = np.int32(partial[p] + np.int32(x[t, p]))
+    for p in range(n_pixels):
+        total[p] = partial[p]
 
 
-@njit(cache=True, parallel=True)
-def lag_products_f64(x, n_lags, block, products, sums):
-    """Dense pass over float64 series; arguments as in `lag_products_u8` with float64 outputs."""
+@njit(cache=True, nogil=True)
+def lag_products_f64(x, n_lags, start, stop, products, total):
+    """Dense pass over a block of float64 series; arguments as in `lag_products_u8` with float64 outputs."""
     n_frames, n_pixels = x.shape
-    for b in prange(sums.shape[0]):
-        start, stop = b * block, min((b + 1) * block, n_frames)
-        for p in range(n_pixels):
-            sums[b, p] = 0.0
-        for t in range(start, stop):
-            for k in range(min(n_lags, n_frames - t)):
-                total = 0.0
-                for p in range(n_pixels):
-                    total += x[t, p] * x[t + k, p]
-                products[t, k] = total
+    total[:] = 0.0
+    for t in range(start, stop):
+        for k in range(min(n_lags, n_frames - t)):
+            product = 0.0
             for p in range(n_pixels):
-                sums[b, p] += x[t, p]
+                product += x[t, p] * x[t + k, p]
+            products[t, k] = product
+        for p in range(n_pixels):
+            total[p] += x[t, p]
 
 
-@njit(cache=True, parallel=True)
-def frame_sums_u8(x, sums):
-    """Sum of each frame: x (T, P) uint8, C-contiguous -> sums (T,) int64, filled."""
-    for t in prange(x.shape[0]):
+@njit(cache=True, nogil=True)
+def frame_sums_u8(x, start, stop, sums):
+    """Sums of frames start .. stop - 1: x (T, P) uint8, C-contiguous -> sums (T,) int64, these entries filled."""
+    for t in range(start, stop):
         total = np.int64(0)
         for lo in range(0, x.shape[1], TILE):
             tile = x[t, lo : lo + TILE]
@@ -80,15 +75,15 @@ def frame_sums_u8(x, sums):
 
 
 @njit(cache=True)
-def changes(old, new, words, found):
+def changes(old, new, found):
     """Indices of the pixels that differ between two uint8 frames; returns how many were written to `found`.
 
-    Frames are compared eight pixels at a time where their length allows it (`words` is their uint64 view width).
+    Frames are compared eight pixels at a time where their length allows it.
     """
     n = 0
-    if words > 0:
+    if old.size % 8 == 0:
         old8, new8 = old.view(np.uint64), new.view(np.uint64)
-        for w in range(words):
+        for w in range(old8.size):
             if old8[w] != new8[w]:
                 for p in range(8 * w, 8 * w + 8):
                     if old[p] != new[p]:
@@ -102,55 +97,52 @@ def changes(old, new, words, found):
     return n
 
 
-@njit(cache=True, parallel=True)
-def lag_products_events(x, n_lags, block, products, sums):
-    """Event-driven pass over uint8 frames; arguments and result as in `lag_products_u8`.
+@njit(cache=True, nogil=True)
+def lag_products_events(x, n_lags, start, stop, products, total):
+    """Event-driven pass over a block of uint8 frames; arguments and result as in `lag_products_u8`.
 
     With e = x_{t+1} - x_t, nonzero only at changed pixels, the product rule gives
         d_k(t+1) = d_k(t) + <e_t, x_{t+1+k}> + <x_t, e_{t+k}>.
-    Each block starts from a dense evaluation.
+    The block starts from a dense evaluation.
     """
     n_frames, n_pixels = x.shape
-    words = n_pixels // 8 if n_pixels % 8 == 0 else 0
-    for b in prange(sums.shape[0]):
-        start, stop = b * block, min((b + 1) * block, n_frames)
-        found = np.empty(n_pixels, np.int32)
-        step = np.zeros((stop - start, n_lags), np.int64)  # step[t - start] = d(t + 1) - d(t)
-        total = sums[b]
-        for p in range(n_pixels):
-            total[p] = np.int64(x[start, p]) * (stop - start)
-        for t in range(start, min(stop + n_lags, n_frames) - 1):
-            n_found = changes(x[t], x[t + 1], words, found)
-            inside = t < stop - 1
-            n_after = min(n_lags, n_frames - t - 1) if inside else 0  # lags k with t + 1 + k < T
-            first_lag = max(0, t - (stop - 2))  # source frame t - k must be a step of this block
-            last_lag = min(n_lags - 1, t - start)
-            for i in range(n_found):
-                p = found[i]
-                change = np.int64(x[t + 1, p]) - np.int64(x[t, p])
-                if inside:
-                    total[p] += change * (stop - 1 - t)
-                for k in range(n_after):
-                    step[t - start, k] += change * np.int64(x[t + 1 + k, p])
-                for k in range(first_lag, last_lag + 1):
-                    step[t - k - start, k] += change * np.int64(x[t - k, p])
-        for k in range(min(n_lags, n_frames - start)):
-            products[start, k] = _dot_u8(x[start], x[start + k])
-        for t in range(start, stop - 1):
-            for k in range(min(n_lags, n_frames - t - 1)):
-                products[t + 1, k] = products[t, k] + step[t - start, k]
+    found = np.empty(n_pixels, np.int32)
+    step = np.zeros((stop - start, n_lags), np.int64)  # step[t - start] = d(t + 1) - d(t)
+    for p in range(n_pixels):
+        total[p] = np.int64(x[start, p]) * (stop - start)
+    for t in range(start, min(stop + n_lags, n_frames) - 1):
+        n_found = changes(x[t], x[t + 1], found)
+        inside = t < stop - 1
+        n_after = min(n_lags, n_frames - t - 1) if inside else 0  # lags k with t + 1 + k < T
+        first_lag = max(0, t - (stop - 2))  # source frame t - k must be a step of this block
+        last_lag = min(n_lags - 1, t - start)
+        for i in range(n_found):
+            p = found[i]
+            change = np.int64(x[t + 1, p]) - np.int64(x[t, p])
+            if inside:
+                total[p] += change * (stop - 1 - t)
+            for k in range(n_after):
+                step[t - start, k] += change * np.int64(x[t + 1 + k, p])
+            for k in range(first_lag, last_lag + 1):
+                step[t - k - start, k] += change * np.int64(x[t - k, p])
+    for k in range(min(n_lags, n_frames - start)):
+        products[start, k] = _dot_u8(x[start], x[start + k])
+    for t in range(start, stop - 1):
+        for k in range(min(n_lags, n_frames - t - 1)):
+            products[t + 1, k] = products[t, k] + step[t - start, k]
 
 
-@njit(cache=True, parallel=True, fastmath={"contract"})
-def lagged_spectra(spectra, out):
-    """Cross-spectra of all pairs of steps k apart, summed over time; complex numbers as (real, imaginary) pairs.
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def lagged_spectra(spectra, start, stop, out):
+    """Cross-spectra of all pairs of steps k apart, summed over time, at frequencies start .. stop - 1.
 
+    Complex numbers are (real, imaginary) pairs.
     spectra  (T, F, 2M) float32     out  (L, F, M, 2M) float32: out[k, f, i] += conj(x_i) y with x = spectra[t, f] and
              y = spectra[t + k, f]
     """
-    n_frames, n_frequencies, width = spectra.shape
+    n_frames, _, width = spectra.shape
     n_lags, n_maps = out.shape[0], width // 2
-    for f in prange(n_frequencies):
+    for f in range(start, stop):
         turned = np.empty(width, np.float32)  # -i y
         total = np.zeros((n_lags, n_maps, width), np.float32)
         for t in range(n_frames):

@@ -15,8 +15,9 @@ import resu_files
 import resu_moment_kernels
 from resu_checks import as_count, as_decay, as_series
 from resu_sums import WindowSums, binary_exponent, times_power
+from resu_threads import for_spans
 
-BLOCK = 1024  # frames per parallel block; results do not depend on it for integers
+BLOCK = 1024  # frames per block; results do not depend on it for integers
 CHUNK = 1 << 17  # steps whose products are held at a time; of floats, numbers that are centred at a time
 EVENT_FRACTION = 0.006  # below this share of changed pixels the event-driven pass is the faster (bench_core.py)
 FORMAT, FORMAT_BEFORE = "LagMoments-2", "LagMoments-1"
@@ -54,7 +55,7 @@ def _lag_products(x: np.ndarray, n_lags: int, method: str) -> tuple[np.ndarray, 
         kernel = resu_moment_kernels.lag_products_events
     else:
         kernel = resu_moment_kernels.lag_products_u8
-    kernel(x, n_lags, BLOCK, products, sums)
+    for_spans(lambda a, b: kernel(x, n_lags, a, b, products, sums[a // BLOCK]), len(x), BLOCK)
     return products, sums.sum(axis=0)
 
 

@@ -6,12 +6,13 @@ B environments, T frames of H x W pixels, D features.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 import resu_layer1_kernels
 import resu_patch_kernels
+from resu_layer1_kernels import Events
 from resu_layers import Layers
 
 
@@ -56,38 +57,12 @@ class OnlineEncoder:
 
     def __init__(self, layers: Layers, n: int) -> None:
         self._layers, self._n, self._begun = layers, n, False
-        first = layers.first
-        (m, k), p, c = first.form.taps.shape, first.mean.size, first.area.size
-        self._state = (  # in the order in which `encode_step` takes them
-            np.empty((n, p, k), np.int32),
-            np.empty((n, c, 2 * k), np.int64),
-            np.empty((n, m, p), np.int32),
-            np.empty((n, m, p), np.int16),
-            np.empty((n, m), np.int64),
-            np.empty((n, p), np.int64),
-        )
-        self._last, self._now = np.empty((n, p), np.uint8), np.zeros(n, np.int64)
-        self._moved, self._n_moved = np.empty((n, p), np.int32), np.zeros(n, np.int64)
-        self._out = np.empty((n, first.n_features), np.float32)
+        bank = layers.first.bank
+        self._games = resu_layer1_kernels.new_games(bank, n)
         if layers.upper:
+            self._events = [Events(*(array[b] for array in self._games.events)) for b in range(n)]  # views
+            self._patches = [resu_patch_kernels.new_patches(bank, layers.above) for _ in range(n)]
             self._top = np.empty((n, layers.n_features), np.float32)
-            self._above = [self._new_above() for _ in range(n)]
-
-    def _new_above(self) -> dict[str, Any]:
-        """What the layers above keep of one environment between steps; arrays as in `resu_patch_kernels`."""
-        layers, p = self._layers, self._layers.first.mean.size
-        (height, width), n = layers.first.mean.shape, len(layers.upper)
-        return {
-            "rings": tuple(
-                np.empty((len(weights), height + 2, width + 2, mean.shape[1]), np.float32)
-                for weights, mean in zip(layers.weights, layers.means, strict=True)
-            ),
-            "responses": tuple(np.empty((p, weights.shape[3]), np.int32) for weights in layers.weights),
-            "sums": tuple(np.empty(gain.shape, np.int64) for gain in layers.gains),
-            "last_changes": tuple(np.empty(p, np.int64) for _ in range(n)),
-            "actives": tuple(np.empty(p, np.int32) for _ in range(n)),
-            "n_actives": np.zeros(n, np.int64),
-        }
 
     def reset(self, frames: np.ndarray) -> np.ndarray:
         """Begin everywhere, at the first frames (n, H, W) uint8; returns (n, D) float32.
@@ -116,21 +91,13 @@ class OnlineEncoder:
         return self._advance(frames, restarted, where)
 
     def _advance(self, frames: np.ndarray, restarted: np.ndarray, where: np.ndarray) -> np.ndarray:
-        first = self._layers.first
-        resu_layer1_kernels.encode_step(
-            frames.reshape(self._n, -1), where, restarted, self._last, self._now, first.form.taps, first.form.offsets,
-            first.cell_of, first.form.gain, *self._state, self._moved, self._n_moved, self._out,
-        )  # fmt: skip
-        if not self._layers.upper:
-            return self._out.copy()
+        bank, games, above = self._layers.first.bank, self._games, self._layers.above
+        resu_layer1_kernels.encode_step(frames.reshape(self._n, -1), where, restarted, bank, games)
+        if not above:
+            return games.out.copy()
         for b in np.flatnonzero(where):
-            self._advance_above(int(b), bool(restarted[b]))
+            resu_patch_kernels.encode_layers_step(
+                games.now[b], restarted[b], self._events[b], games.n_moved[b], bank, above, self._patches[b],
+                self._top[b],
+            )  # fmt: skip
         return self._top.copy()
-
-    def _advance_above(self, b: int, fresh: bool) -> None:
-        layers, above = self._layers, self._above[b]
-        resu_patch_kernels.encode_layers_step(
-            self._now[b], fresh, self._moved[b], self._n_moved[b], self._state[0][b], layers.first.unit,
-            layers.weights, layers.means, layers.first.cell_of, above["rings"], above["responses"], above["sums"],
-            above["last_changes"], above["actives"], above["n_actives"], layers.gains[-1], self._top[b],
-        )  # fmt: skip

@@ -9,14 +9,61 @@ integers: a pixel is evaluated only in steps in which one of its S * 9 * M input
 into blocks, offline or online, gives the same bits.
 """
 
-import numpy as np
-from numba import njit, prange
+from __future__ import annotations
 
-from resu_layer1_kernels import advance_events, begin_events, write_all
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from resu_layer1_kernels import Bank, advance_events, begin_events, write_all
 
 FRACTION = 65_536  # a response is stored in steps of 1 / FRACTION of the unit's standard deviation
 GROUP = 8  # pixels that are evaluated side by side
 LARGEST = np.float32(32_000)  # responses are clipped here, thousands of standard deviations away
+
+
+class Above(NamedTuple):
+    """A layer above the first as it is computed.
+
+    weights  (S, 3, 3M, K) float32, newest step first     mean  (P, M) float32     gain  (C, 2K) float64
+    """
+
+    weights: np.ndarray
+    mean: np.ndarray
+    gain: np.ndarray
+
+
+class Patches(NamedTuple):
+    """What a layer above the first knows of one stream of frames; made by `new_patches`.
+
+    ring         (S, H + 2, W + 2, M) float32, its input        response  (P, K) int32, sums (C, 2K) int64: newest
+    last_change  (P,) int64, the last step in which an input of a pixel's patch changed
+    active       (P,) int32, pixels with a change in the last S steps, at the front: n_active (1,) int64 of them
+    """
+
+    ring: np.ndarray
+    response: np.ndarray
+    sums: np.ndarray
+    last_change: np.ndarray
+    active: np.ndarray
+    n_active: np.ndarray
+
+
+def new_patches(bank: Bank, layers: tuple[Above, ...]) -> tuple[Patches, ...]:
+    """Room for one stream in each layer."""
+    p, height, width = bank.cell_of.size, int(bank.row_edges[-1]), int(bank.column_edges[-1])
+    return tuple(
+        Patches(
+            np.empty((len(layer.weights), height + 2, width + 2, layer.mean.shape[1]), np.float32),
+            np.empty((p, layer.weights.shape[3]), np.int32),
+            np.empty(layer.gain.shape, np.int64),
+            np.empty(p, np.int64),
+            np.empty(p, np.int32),
+            np.zeros(1, np.int64),
+        )
+        for layer in layers
+    )
 
 
 @njit(cache=True)
@@ -41,38 +88,41 @@ def _evaluate(ring, newest, weights, corners, responses):
 
 
 @njit(cache=True)
-def _mark(changed, n_changed, newest, n_steps, height, width, last_change, active, n_active):
-    """Put the 3 x 3 neighbours of every changed pixel on the active list; returns its length."""
-    for i in range(n_changed):
-        y, x = changed[i] // width, changed[i] % width
+def _mark(changed, newest, n_steps, patches):
+    """Put the 3 x 3 neighbours of every changed pixel on the active list."""
+    height, width = patches.ring.shape[1] - 2, patches.ring.shape[2] - 2
+    n_active = patches.n_active[0]
+    for p in changed:
+        y, x = p // width, p % width
         for near_y in range(max(y - 1, 0), min(y + 2, height)):
             for near_x in range(max(x - 1, 0), min(x + 2, width)):
-                p = near_y * width + near_x
-                if last_change[p] < newest - n_steps + 1:
-                    active[n_active] = p
+                near = near_y * width + near_x
+                if patches.last_change[near] < newest - n_steps + 1:
+                    patches.active[n_active] = near
                     n_active += 1
-                last_change[p] = newest
-    return n_active
+                patches.last_change[near] = newest
+    patches.n_active[0] = n_active
 
 
 @njit(cache=True)
-def _patch_step(ring, newest, weights, cell_of, response, sums, last_change, active, n_active, changed):
-    """Evaluate the active pixels at step `newest`; returns (n_active, number of pixels now in `changed`).
+def _patch_step(newest, weights, cell_of, patches, changed):
+    """Evaluate the active pixels at step `newest`; returns how many of them moved: they are now listed in `changed`.
 
-    response (P, K) int32 and sums (C, 2K) int64 are brought up to date; changed (P,) lists the pixels that moved.
+    Response and sums are brought up to date; pixels whose patch was the same for the last S steps become inactive.
     """
+    ring, response, sums, last_change, active, n_active = patches
     n_steps, n_units = weights.shape[0], weights.shape[3]
     n_maps, row = ring.shape[3], ring.shape[2] * ring.shape[3]
     width = ring.shape[2] - 2
     fresh = np.empty((GROUP, n_units), np.float32)
     corners = np.empty(GROUP, np.int64)
-    n_kept, n_changed = 0, 0
-    for start in range(0, n_active, GROUP):
+    n_kept, n_changed, n = 0, 0, n_active[0]
+    for start in range(0, n, GROUP):
         for g in range(GROUP):
-            p = active[min(start + g, n_active - 1)]
+            p = active[min(start + g, n - 1)]
             corners[g] = (p // width) * row + (p % width) * n_maps
         _evaluate(ring, newest, weights, corners, fresh)
-        for g in range(min(GROUP, n_active - start)):
+        for g in range(min(GROUP, n - start)):
             p = active[start + g]
             cell = sums[cell_of[p]]
             moved = False
@@ -90,16 +140,16 @@ def _patch_step(ring, newest, weights, cell_of, response, sums, last_change, act
             if last_change[p] > newest - n_steps + 1:
                 active[n_kept] = p
                 n_kept += 1
-    return n_kept, n_changed
+    n_active[0] = n_kept
+    return n_changed
 
 
 @njit(cache=True)
-def _write_map(response, changed, n_changed, unit, mean, image):
+def _write_map(response, changed, unit, mean, image):
     """Centred ON and OFF values of the changed pixels: response (P, K) int32 times unit (K,), minus mean (P, 2K)."""
     n_units = response.shape[1]
     width = image.shape[1] - 2
-    for i in range(n_changed):
-        p = changed[i]
+    for p in changed:
         place = image[p // width + 1, p % width + 1]
         for u in range(n_units):
             value = response[p, u] * unit[u]
@@ -108,116 +158,86 @@ def _write_map(response, changed, n_changed, unit, mean, image):
 
 
 @njit(cache=True)
-def _patch_layers(step, fresh, changed, n_changed, lower, unit, weights, means, cell_of, rings, responses, sums,
-                  last_changes, actives, n_actives):  # fmt: skip
+def _begin_patches(step, patches):
+    """Everything is to be evaluated, and nothing is known of the steps before."""
+    patches.n_active[0] = patches.active.size
+    for p in range(patches.active.size):
+        patches.active[p] = p
+    patches.last_change[:] = step - patches.ring.shape[0]
+    patches.ring[:] = 0
+    patches.response[:] = 0
+    patches.sums[:] = 0
+
+
+@njit(cache=True)
+def advance_patches(step, fresh, events, n_changed, bank, layers, patches):
     """Carry the changes of layer 1 up through the layers above at one step.
 
     step      of the newest frame; fresh: it begins an episode (or a block): everything is evaluated and all earlier
               steps count as equal to this one
-    changed   (P,) int32, its first n_changed entries: pixels whose layer-1 response may have changed; overwritten
-    lower     (P, K1) int32 responses of layer 1, unit (K1,) float64 their value
-    weights, means, rings, ...   one array per layer, lowest first
+    events    of layer 1 at this step; of its list of moved pixels n_changed count, and the list is overwritten
+    layers, patches   one `Above` and one `Patches` per layer, lowest first
     """
-    n_layers = len(weights)
-    height, width = rings[0].shape[1] - 2, rings[0].shape[2] - 2
-    scale = unit
-    for i in range(n_layers):
-        n_steps = weights[i].shape[0]
-        ring = rings[i]
+    changed, lower, scale = events.moved, events.response, bank.unit
+    for i in range(len(layers)):
+        weights, state = layers[i].weights, patches[i]
+        n_steps, ring = weights.shape[0], state.ring
         row = step % n_steps
         if fresh:
-            n_changed = height * width
+            _begin_patches(step, state)
+            n_changed = changed.size
             for p in range(n_changed):
                 changed[p] = p
-                actives[i][p] = p
-                last_changes[i][p] = step - n_steps
-            n_actives[i] = n_changed
-            ring[:] = 0
-            responses[i][:] = 0
-            sums[i][:] = 0
         else:
             ring[row] = ring[(step - 1) % n_steps]
-            n_actives[i] = _mark(
-                changed, n_changed, step, n_steps, height, width, last_changes[i], actives[i], n_actives[i]
-            )
-        _write_map(lower, changed, n_changed, scale, means[i], ring[row])
+            _mark(changed[:n_changed], step, n_steps, state)
+        _write_map(lower, changed[:n_changed], scale, layers[i].mean, ring[row])
         if fresh:
             for j in range(n_steps):
                 if j != row:
                     ring[j] = ring[row]
-        n_actives[i], n_changed = _patch_step(
-            ring, step, weights[i], cell_of, responses[i], sums[i], last_changes[i], actives[i], n_actives[i], changed
-        )
-        lower = responses[i]
+        n_changed = _patch_step(step, weights, bank.cell_of, state, changed)
+        lower = state.response
         scale = np.full(lower.shape[1], 1.0 / FRACTION)
 
 
-@njit(cache=True, parallel=True)
-def encode_layers(
-    frames, first, lead, taps, offsets, unit, gain, weights, means, gains, shape, cell_of, block, pooled, maps
-):
-    """All layers over the frames from `first` on of one episode.
+@njit(cache=True, nogil=True)
+def encode_layers(frames, span, bank, events, layers, patches, pooled, maps):
+    """All layers over a span of frames of one episode.
 
-    frames    (T, P) uint8        shape  (H, W)        lead  steps that a block looks back before its first frame
-    taps, offsets, unit, gain     of layer 1, as in `resu_layer1_kernels`
-    weights   tuple of (S, 3, 3M, K) float32, means tuple of (P, M) float32, gains tuple of (C, 2K) float64: the layers
-              above, lowest first
-    pooled    tuple of (T - first, 2K C) float32, one per layer from layer 1 on, filled; or of no column: left alone
-    maps      (T - first, P, K) int32, filled with the topmost layer's responses in steps of 1 / FRACTION; or of no row
+    frames    (T, P) uint8
+    span      (begin, start, stop): frames start .. stop - 1 are encoded; what the layers must have seen before them
+              begins at frame `begin`
+    events, patches   scratch, as `new_events` and `new_patches` make it     layers  tuple of `Above`, lowest first
+    pooled    tuple of (stop - start, 2K C) float32, one per layer from layer 1 on, filled; or of no column: left alone
+    maps      (stop - start, P, K) int32, filled with the topmost responses in steps of 1 / FRACTION; or of no row
     """
-    n_frames, n_pixels = frames.shape
-    n_taps, n_filters = taps.shape
-    n_layers = len(weights)
-    for b in prange((n_frames - first + block - 1) // block):
-        start, stop = first + b * block, min(first + (b + 1) * block, n_frames)
-        response = np.empty((n_pixels, n_filters), np.int32)
-        first_sums = np.empty(gain.shape, np.int64)
-        places = np.empty((n_taps, n_pixels), np.int32)
-        jumps = np.empty((n_taps, n_pixels), np.int16)
-        counts, stamp, changed = np.empty(n_taps, np.int64), np.empty(n_pixels, np.int64), np.empty(n_pixels, np.int32)
-        rings = [np.empty((w.shape[0], shape[0] + 2, shape[1] + 2, w.shape[2] // 3), np.float32) for w in weights]
-        responses = [np.empty((n_pixels, w.shape[3]), np.int32) for w in weights]
-        sums = [np.empty(g.shape, np.int64) for g in gains]
-        last_changes = [np.empty(n_pixels, np.int64) for _ in weights]
-        actives = [np.empty(n_pixels, np.int32) for _ in weights]
-        n_actives = np.zeros(n_layers, np.int64)
-        begin = max(start - lead, 0)
-        n_changed = 0
-        for t in range(begin, stop):
-            if t == begin:
-                begin_events(frames, t, taps, offsets, cell_of, response, first_sums, places, jumps, counts, stamp)
-            else:
-                n_changed = advance_events(
-                    frames[t - 1], frames[t], t, taps, cell_of, response, first_sums, places, jumps, counts, stamp,
-                    changed,
-                )  # fmt: skip
-            _patch_layers(
-                t, t == begin, changed, n_changed, response, unit, weights, means, cell_of, rings, responses, sums,
-                last_changes, actives, n_actives,
-            )  # fmt: skip
-            if t < start:
-                continue
-            if pooled[0].shape[1] > 0:
-                write_all(first_sums, gain, pooled[0][t - first])
-            for i in range(n_layers):
-                if pooled[i + 1].shape[1] > 0:
-                    write_all(sums[i], gains[i], pooled[i + 1][t - first])
-            if maps.shape[0] > 0:
-                maps[t - first] = responses[n_layers - 1]
+    begin, start, stop = span
+    n_changed = 0
+    for t in range(begin, stop):
+        if t == begin:
+            begin_events(frames, t, bank, events)
+        else:
+            n_changed = advance_events(frames[t - 1], frames[t], t, bank, events)
+        advance_patches(t, t == begin, events, n_changed, bank, layers, patches)
+        if t < start:
+            continue
+        if pooled[0].shape[1] > 0:
+            write_all(events.sums, bank.gain, pooled[0][t - start])
+        for i in range(len(layers)):
+            if pooled[i + 1].shape[1] > 0:
+                write_all(patches[i].sums, layers[i].gain, pooled[i + 1][t - start])
+        if maps.shape[0] > 0:
+            maps[t - start] = patches[len(patches) - 1].response
 
 
-@njit(cache=True)
-def encode_layers_step(
-    step, fresh, changed, n_changed, lower, unit, weights, means, cell_of, rings, responses, sums, last_changes,
-    actives, n_actives, gain, out,
-):  # fmt: skip
+@njit(cache=True, nogil=True)
+def encode_layers_step(step, fresh, events, n_changed, bank, layers, patches, out):
     """One online step of the layers above, after layer 1 has moved on; the same numbers as `encode_layers`.
 
     step, fresh     steps since the environment's episode began; this is its first
-    changed         the pixels that layer 1 lists as moved; overwritten       gain, out   of the topmost layer
+    events, n_changed   as in `advance_patches`           out   (2K C,) float32, features of the topmost layer
     """
-    _patch_layers(
-        step, fresh, changed, n_changed, lower, unit, weights, means, cell_of, rings, responses, sums, last_changes,
-        actives, n_actives,
-    )  # fmt: skip
-    write_all(sums[len(sums) - 1], gain, out)
+    advance_patches(step, fresh, events, n_changed, bank, layers, patches)
+    top = len(layers) - 1
+    write_all(patches[top].sums, layers[top].gain, out)

@@ -20,10 +20,12 @@ from scipy import fft
 from threadpoolctl import threadpool_limits
 
 import resu_moment_kernels
+from resu_threads import for_spans, n_threads
 
 NEIGHBOURHOOD = 3  # side of a patch [pixels]
 REACH = NEIGHBOURHOOD - 1  # the largest offset between two pixels of a patch
 SIDE = 2 * REACH + 1  # offsets along one axis
+FREQUENCIES = 128  # per block of the sums over time
 DIRECT = 4  # runs up to this many times a window are counted step by step
 
 
@@ -180,12 +182,13 @@ def _all_products(centred: np.ndarray, n_lags: int) -> np.ndarray:
     """Sums over all pairs of steps k apart: maps (T, H, W, M) float32 -> (n_lags, M, 25, M) float64."""
     n_frames, height, width, n_maps = centred.shape
     size = [fft.next_fast_len(n + REACH, real=True) for n in (height, width)]  # no offset wraps round
-    spectra = fft.rfft2(centred, size, axes=(1, 2), workers=-1)
+    spectra = fft.rfft2(centred, size, axes=(1, 2), workers=n_threads())
     flat = np.ascontiguousarray(spectra).reshape(n_frames, -1, n_maps)
     products = np.zeros((n_lags, flat.shape[1], n_maps, n_maps), np.complex64)
-    resu_moment_kernels.lagged_spectra(flat.view(np.float32), products.view(np.float32))
+    x, out = flat.view(np.float32), products.view(np.float32)
+    for_spans(lambda a, b: resu_moment_kernels.lagged_spectra(x, a, b, out), x.shape[1], FREQUENCIES)
     products = products.reshape(n_lags, size[0], -1, n_maps, n_maps)
-    space = fft.irfft2(products, size, axes=(1, 2), workers=-1)
+    space = fft.irfft2(products, size, axes=(1, 2), workers=n_threads())
     offsets = np.arange(-REACH, REACH + 1)
     near = space[:, offsets[:, None], offsets]  # (n_lags, 5, 5, M, M)
     return np.moveaxis(near.reshape(n_lags, SIDE * SIDE, n_maps, n_maps), 1, 2).astype(np.float64)

@@ -17,4 +17,4 @@ class ReSUModule(DenseLayer):
     def __init__(self, encoder: ReSUEncoder) -> None:
         if encoder.n_layers != 1:
             raise ValueError(f"only the first layer is available in torch, not {encoder.n_layers} layers")
-        super().__init__(*encoder.integer_form())
+        super().__init__(encoder.integer_form())

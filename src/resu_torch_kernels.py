@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from resu_layer1_kernels import Bank
+
 BLOCK = 512  # frames per step of a pass over an episode
 
 
@@ -34,32 +36,25 @@ def lag_products(x: np.ndarray, n_lags: int, device: str) -> tuple[np.ndarray, n
 class DenseLayer(nn.Module):
     """Layer 1 with rectification and pooling, without parameters: windows of frames -> features.
 
-    taps (m, K) and offsets (P, K) integers, row_edges, column_edges, gain (C, 2K): as in `resu_conv.IntegerForm`
+    bank      of a fitted encoder: `ReSUEncoder.integer_form`
     forward   (B, m, H, W) uint8 or float of grey values 0 to 255, newest frame first -> (B, 2K C) float32
     """
 
     taps: torch.Tensor
-    offsets: torch.Tensor
+    bias: torch.Tensor
     rows: torch.Tensor
     columns: torch.Tensor
     gain: torch.Tensor
 
-    def __init__(
-        self,
-        taps: np.ndarray,
-        offsets: np.ndarray,
-        row_edges: np.ndarray,
-        column_edges: np.ndarray,
-        gain: np.ndarray,
-    ) -> None:
+    def __init__(self, bank: Bank) -> None:
         super().__init__()
-        shape = int(row_edges[-1]), int(column_edges[-1])
-        grid = len(row_edges) - 1, len(column_edges) - 1
-        self.register_buffer("taps", torch.from_numpy(taps.astype(np.float64)))  # (m, K)
-        self.register_buffer("offsets", torch.from_numpy(offsets.T.astype(np.float64)).reshape(-1, *shape))
-        self.register_buffer("rows", _membership(row_edges))  # (rows, H)
-        self.register_buffer("columns", _membership(column_edges))  # (columns, W)
-        self.register_buffer("gain", torch.from_numpy(np.array(gain.T)).reshape(-1, *grid))  # (2K, rows, columns)
+        edges = bank.row_edges, bank.column_edges
+        shape, grid = [int(e[-1]) for e in edges], [len(e) - 1 for e in edges]
+        self.register_buffer("taps", torch.from_numpy(bank.taps.astype(np.float64)))  # (m, K)
+        self.register_buffer("bias", torch.from_numpy(bank.bias.astype(np.float64)).reshape(-1, *shape))
+        self.register_buffer("rows", _membership(bank.row_edges))  # (rows, H)
+        self.register_buffer("columns", _membership(bank.column_edges))  # (columns, W)
+        self.register_buffer("gain", torch.from_numpy(np.array(bank.gain.T)).reshape(-1, *grid))  # (2K, rows, columns)
 
     @property
     def memory(self) -> int:
@@ -68,7 +63,7 @@ class DenseLayer(nn.Module):
 
     def forward(self, windows: torch.Tensor) -> torch.Tensor:
         """See the class."""
-        response = torch.einsum("bmhw,mk->bkhw", windows.to(torch.float64), self.taps) - self.offsets
+        response = torch.einsum("bmhw,mk->bkhw", windows.to(torch.float64), self.taps) + self.bias
         maps = torch.cat([response.clamp(min=0), (-response).clamp(min=0)], dim=1)
         sums = self.rows @ maps @ self.columns.T
         return (sums * self.gain).flatten(1).to(torch.float32)

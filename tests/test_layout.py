@@ -112,3 +112,24 @@ def test_git_ignores_data_and_clones_but_keeps_their_readmes():
     if "not a git repository" in done.stderr:
         pytest.fail("the tests run in a git checkout")
     assert done.stdout.split() == ["data/x.npy", "ReSU/code/a.py", "results/smoke/x.json"]
+
+
+def test_nothing_is_parallel_but_python_threads():
+    """Numba's own threads (GNU OpenMP) do not survive a fork and spin while they wait: resu_threads.py has ours."""
+    for name in MODULES:
+        for node in ast.walk(ast.parse((SRC / f"{name}.py").read_text())):
+            words = {getattr(node, field, None) for field in ("id", "attr", "arg", "name")}
+            assert not words & {"prange", "parallel_chunksize"}, name
+            if isinstance(node, ast.Call) and "njit" in ast.dump(node.func):
+                assert not any(keyword.arg == "parallel" for keyword in node.keywords), name
+
+
+def test_kernels_take_at_most_eight_arguments_by_position():
+    """More are kept in step by hand: what goes together is a NamedTuple."""
+    seen = 0
+    for name in ONLY_HOME["numba"]:
+        for node in ast.walk(ast.parse((SRC / f"{name}.py").read_text())):
+            if isinstance(node, ast.FunctionDef):
+                seen += 1
+                assert len(node.args.args) <= 8, f"{name}.{node.name}"
+    assert seen > 20
