@@ -5,12 +5,14 @@ A cell holds the results of one seed under one condition at one noise level: "lo
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 import stats_ci
+from stats_ci import Verdict
 
 MAIN = "dead leaves"  # the condition that the claims are about
 RIDGE_CHECKED = 1e-9  # relative; the filters themselves are fitted without a ridge
@@ -24,18 +26,20 @@ SHARE, DEPTH, DERIVATIVE, LOW_PASS, SHUFFLED, NO_DERIVATIVE, RIDGE_CHANGE = 0.8,
 DEPTH_MARGIN, COUNT_MARGIN = 0.1, 1.0
 
 
-def values_of(cells: Sequence[dict[str, Any]], unit: int, name: str) -> np.ndarray:
+Levels = Mapping[float, Sequence[Mapping[str, Any]]]  # noise: a cell per seed
+
+
+def values_of(cells: Sequence[Mapping[str, Any]], unit: int, name: str) -> np.ndarray:
     """(n seeds,) one property of filter `unit` + 1; NaN where it does not exist (no zero crossing)."""
     return np.array([np.nan if (v := cell["lobes"][unit][name]) is None else v for cell in cells], np.float64)
 
 
-def text_of(values: np.ndarray, rng: np.random.Generator) -> str:
+def estimate_of(values: np.ndarray, rng: np.random.Generator) -> stats_ci.Estimate | str:
     """Mean and interval over the seeds that have the value; says how many they are if not all."""
     there = np.isfinite(values)
-    if not there.any():
-        return "none"
-    rest = "" if there.all() else f" (in {there.sum()} of {len(values)})"
-    return str(stats_ci.estimate(values[there], rng)) + rest
+    if there.all():
+        return stats_ci.estimate(values, rng)
+    return f"{stats_ci.estimate(values[there], rng)} (in {there.sum()} of {len(values)})" if there.any() else "none"
 
 
 def panoramas_text(noise: float, unit: int) -> str:
@@ -56,101 +60,111 @@ def worst(verdicts: Sequence[str]) -> str:
     return verdicts[0]
 
 
-def judge(
-    cells: dict[str, dict[float, list[dict[str, Any]]]], noises: Sequence[float], rng: np.random.Generator
-) -> list[dict[str, str]]:
-    """Every claim of stage 1 as a row: claim, estimate (one per noise level, or per rise of the noise), verdict."""
-    rows: list[dict[str, str]] = []
-    leaves = cells[MAIN]
-    levels = [f"{noise:g}" for noise in noises]
-    rises = [f"{a} to {b}" for a, b in itertools.pairwise(levels)]
+@dataclass(frozen=True)
+class _Judge:
+    """Makes verdicts on claims with a part per noise level, or per rise of the noise."""
 
-    def claim(
-        text: str, labels: Sequence[str], estimates: Sequence[stats_ci.Estimate], verdicts: Sequence[str]
-    ) -> None:
-        parts = [f"{label}: {estimate}" for label, estimate in zip(labels, estimates, strict=True)]
-        rows.append({"claim": text, "estimate per noise level": "; ".join(parts), "verdict": worst(verdicts)})
+    cells: Mapping[str, Levels]
+    noises: Sequence[float]
+    rng: np.random.Generator
 
-    def above(text: str, bound: float, values: Sequence[np.ndarray], sign: int = 1) -> None:
+    @property
+    def levels(self) -> list[str]:
+        return [f"{noise:g}" for noise in self.noises]
+
+    def per_noise(self, name: str, unit: int, condition: str = MAIN) -> list[np.ndarray]:
+        """(n seeds,) a property of filter unit + 1, for each level."""
+        return [values_of(self.cells[condition][noise], unit, name) for noise in self.noises]
+
+    def above(self, id: str, text: str, bound: float, values: Sequence[np.ndarray], sign: int = 1) -> Verdict:
         """sign 1: the values lie above the bound; -1: below. One array of values per level, or per rise."""
-        labels = levels if len(values) == len(levels) else rises
+        rises = [f"{a} to {b}" for a, b in itertools.pairwise(self.levels)]
+        labels = self.levels if len(values) == len(self.levels) else rises
         if not all(np.isfinite(v).all() for v in values):
-            text += " (undefined in some seeds)"
-            rows.append({"claim": text, "estimate per noise level": "", "verdict": stats_ci.UNDECIDED})
-            return
-        margins = [stats_ci.estimate(sign * (v - bound), rng) for v in values]
-        verdicts = [stats_ci.verdict_positive(margin) for margin in margins]
-        claim(text, labels, [stats_ci.estimate(v, rng) for v in values], verdicts)
+            return Verdict(id, f"{text} (undefined in some seeds)", None, stats_ci.UNDECIDED, bound)
+        words = [stats_ci.verdict_positive(stats_ci.estimate(sign * (v - bound), self.rng)) for v in values]
+        found = {label: stats_ci.estimate(v, self.rng) for label, v in zip(labels, values, strict=True)}
+        return Verdict(id, text, found, worst(words), bound, len(values[0]))
 
-    def close(text: str, margin: float, labels: Sequence[str], differences: Sequence[np.ndarray]) -> None:
-        estimates = [stats_ci.estimate(v, rng) for v in differences]
-        claim(
-            f"{text}, within {margin:g}", labels, estimates, [stats_ci.verdict_equivalent(e, margin) for e in estimates]
+    def close(
+        self, id: str, text: str, margin: float, labels: Sequence[str], differences: Sequence[np.ndarray]
+    ) -> Verdict:
+        """Differences (n seeds,), one array per label, are equivalent to 0."""
+        found = {label: stats_ci.estimate(v, self.rng) for label, v in zip(labels, differences, strict=True)}
+        word = worst([stats_ci.verdict_equivalent(estimate, margin) for estimate in found.values()])
+        return Verdict(id, f"{text}, within {margin:g}", found, word, margin, len(differences[0]))
+
+
+def judge(cells: Mapping[str, Levels], noises: Sequence[float], rng: np.random.Generator) -> list[Verdict]:
+    """Every claim of stage 1, with an estimate per noise level, or per rise of the noise.
+
+    cells    by condition and noise level
+    """
+    j = _Judge(cells, noises, rng)
+    return [*_shapes(j), *_rises(j), *_panoramas(j), *_controls(j)]
+
+
+def _shapes(j: _Judge) -> list[Verdict]:
+    """Claims A and B: what the filters look like."""
+    low, low_text = LOW_PASS, f"filter 1, strictly low-pass: gain at frequency 0 above {LOW_PASS} of the largest"
+    two = f"filter 2: share of energy in the first two lobes above {SHARE}"
+    first = f"filter 1: share of energy in the first lobe above {SHARE}"
+    flat = f"filter 2: gain at frequency 0 below {DERIVATIVE} of the largest"
+    return [
+        j.above("filter 1: first lobe", first, SHARE, j.per_noise("first_share", 0)),
+        j.above("filter 1: strictly low-pass", low_text, low, j.per_noise("gain_at_zero", 0)),
+        j.above("filter 2: two lobes", two, SHARE, j.per_noise("two_share", 1)),
+        j.above("filter 2: depth", f"filter 2: depth below {DEPTH} of the peak", DEPTH, j.per_noise("depth", 1), -1),
+        j.above("filter 2: derivative", flat, DERIVATIVE, j.per_noise("gain_at_zero", 1), -1),
+    ]
+
+
+def _rises(j: _Judge) -> list[Verdict]:
+    """Claim C: more noise, fewer and later lobes."""
+    changes = (("count", "fewer lobes", -1), ("first_zero", "later first zero", 1), ("minimum_lag", "later minimum", 1))
+    return [
+        j.above(
+            f"filter {unit + 1}: {label}",
+            f"filter {unit + 1}: {label} at each rise of the noise (paired change)",
+            0.0,
+            [b - a for a, b in itertools.pairwise(j.per_noise(name, unit))],
+            sign,
         )
+        for unit in (0, 1)
+        for name, label, sign in changes
+    ]
 
-    def per_noise(name: str, unit: int, condition: str = MAIN) -> list[np.ndarray]:
-        return [values_of(cells[condition][noise], unit, name) for noise in noises]
 
-    above(f"filter 1: share of energy in the first lobe above {SHARE}", SHARE, per_noise("first_share", 0))
-    above(
-        f"filter 1, strictly low-pass: gain at frequency 0 above {LOW_PASS} of the largest",
-        LOW_PASS,
-        per_noise("gain_at_zero", 0),
-    )
-    above(f"filter 2: share of energy in the first two lobes above {SHARE}", SHARE, per_noise("two_share", 1))
-    above(f"filter 2: depth below {DEPTH} of the peak", DEPTH, per_noise("depth", 1), sign=-1)
-    above(
-        f"filter 2: gain at frequency 0 below {DERIVATIVE} of the largest",
-        DERIVATIVE,
-        per_noise("gain_at_zero", 1),
-        sign=-1,
-    )
-    for unit in (0, 1):
-        for name, label, sign in (
-            ("count", "fewer lobes", -1),
-            ("first_zero", "later first zero", 1),
-            ("minimum_lag", "later minimum", 1),
-        ):
-            changes = [b - a for a, b in itertools.pairwise(per_noise(name, unit))]
-            above(f"filter {unit + 1}: {label} at each rise of the noise (paired change)", 0.0, changes, sign)
-    known = [noise for noise in noises if noise in PANORAMAS]
-    for unit, name, margin, key in (
-        (
-            (1, "depth", DEPTH_MARGIN, "depth"),
-            (0, "count", COUNT_MARGIN, "count_1"),
-            (1, "count", COUNT_MARGIN, "count"),
-        )
-        if known
-        else ()
-    ):
-        close(
+def _panoramas(j: _Judge) -> list[Verdict]:
+    """Claim D: as on natural panoramas, where something is known of them."""
+    known = [noise for noise in j.noises if noise in PANORAMAS]
+    asked = (
+        (1, "depth", DEPTH_MARGIN, "depth"), (0, "count", COUNT_MARGIN, "count_1"), (1, "count", COUNT_MARGIN, "count"),
+    )  # fmt: skip
+    return [
+        j.close(
+            f"filter {unit + 1}: {name} of panoramas",
             f"filter {unit + 1}: {'lobes' if name == 'count' else name} as on natural panoramas (difference)",
             margin,
             [f"{noise:g}" for noise in known],
-            [values_of(leaves[noise], unit, name) - PANORAMAS[noise][key] for noise in known],
+            [values_of(j.cells[MAIN][noise], unit, name) - PANORAMAS[noise][key] for noise in known],
         )
-    above(
-        f"control, time shuffled: first correlation below {SHUFFLED}",
-        SHUFFLED,
-        [np.array([cell["correlations"][0] for cell in cells["time shuffled"][noise]]) for noise in noises],
-        sign=-1,
-    )
-    above(
-        f"control, no blur: filter 2 is no derivative, gain at frequency 0 above {NO_DERIVATIVE} of the largest",
-        NO_DERIVATIVE,
-        per_noise("gain_at_zero", 1, "no blur"),
-    )
-    pairs = zip(per_noise("depth", 1), per_noise("depth", 1, "blurred white noise"), strict=True)
-    close(
-        "control, blurred white noise: filter 2 equally deep (paired difference)",
-        DEPTH_MARGIN,
-        levels,
-        [a - b for a, b in pairs],
-    )
-    above(
-        f"control, ridge {RIDGE_CHECKED:g}: no tap moves by more than {RIDGE_CHANGE} of the peak (largest move)",
-        RIDGE_CHANGE,
-        [np.array([cell["ridge_change"] for cell in leaves[noise]]) for noise in noises],
-        sign=-1,
-    )
-    return rows
+        for unit, name, margin, key in (asked if known else ())
+    ]
+
+
+def _controls(j: _Judge) -> list[Verdict]:
+    shuffled = [np.array([cell["correlations"][0] for cell in j.cells["time shuffled"][noise]]) for noise in j.noises]
+    moves = [np.array([cell["ridge_change"] for cell in j.cells[MAIN][noise]]) for noise in j.noises]
+    unblurred = f"control, no blur: filter 2 is no derivative, gain at frequency 0 above {NO_DERIVATIVE} of the largest"
+    ridge = f"control, ridge {RIDGE_CHECKED:g}: no tap moves by more than {RIDGE_CHANGE} of the peak (largest move)"
+    text = f"control, time shuffled: first correlation below {SHUFFLED}"
+    found = [
+        j.above("time shuffled", text, SHUFFLED, shuffled, -1),
+        j.above("no blur", unblurred, NO_DERIVATIVE, j.per_noise("gain_at_zero", 1, "no blur")),
+    ]
+    pairs = zip(j.per_noise("depth", 1), j.per_noise("depth", 1, "blurred white noise"), strict=True)
+    text = "control, blurred white noise: filter 2 equally deep (paired difference)"
+    found.append(j.close("blurred white noise", text, DEPTH_MARGIN, j.levels, [a - b for a, b in pairs]))
+    found.append(j.above("ridge", ridge, RIDGE_CHANGE, moves, -1))
+    return found

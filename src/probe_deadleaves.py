@@ -14,6 +14,7 @@ Run        python src/probe_deadleaves.py            (2 min on 2 cores)
 """
 
 import functools
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -22,10 +23,11 @@ import numpy as np
 import dead_leaves
 import figures
 import filter_shapes
-from deadleaves_claims import MAIN, RIDGE_CHECKED, judge, panoramas_text, text_of, values_of
+from deadleaves_claims import MAIN, RIDGE_CHECKED, Levels, estimate_of, judge, panoramas_text, values_of
 from resu_core import LagMoments, canonical_directions
-from stage_io import guard, parse_config, require_positive
-from stage_run import start_run
+from stage_io import guard, require_positive
+from stage_report import Report
+from stage_run import Run, Stage, measured
 
 N_CORRELATIONS = 5
 
@@ -82,16 +84,34 @@ def draw(kind: str, rows: int, width: int, r_min: float, r_max: float, blur: flo
     return dead_leaves.photoreceptor_blur(image, blur)
 
 
-def measure(condition: Condition, config: Config, noise: float, seed: int) -> dict[str, Any]:
-    """One cell: filters of one seed at one noise level (the seed's noise differs between levels in size only)."""
-    c = config
-    blur = c.blur if condition.blurred else 0.0
-    image = draw(condition.image, c.rows, c.width, c.r_min, c.r_max, blur, seed)
-    series = dead_leaves.z_score(dead_leaves.scan(image, c.speed * condition.speed_factor))
+@dataclass(frozen=True)
+class Setting:
+    """One cell: a condition, by its name, with one seed at one noise level; the rest as in Config."""
+
+    condition: str
+    seed: int
+    noise: float
+    memory: int
+    horizon: int
+    rows: int
+    width: int
+    r_min: float
+    r_max: float
+    blur: float
+    speed: float
+
+
+@measured()
+def measure(run: Run, s: Setting) -> dict[str, Any]:
+    """Filters of one seed at one noise level (the seed's noise differs between levels in size only)."""
+    condition = next(condition for condition in CONDITIONS if condition.name == s.condition)
+    blur = s.blur if condition.blurred else 0.0
+    image = draw(condition.image, s.rows, s.width, s.r_min, s.r_max, blur, s.seed)
+    series = dead_leaves.z_score(dead_leaves.scan(image, s.speed * condition.speed_factor))
     if condition.shuffled:
-        series = np.random.default_rng((seed, 2)).permuted(series, axis=0)
-    series = dead_leaves.add_noise(series, noise, np.random.default_rng((seed, 1)))
-    moments = LagMoments(c.memory, c.horizon).update(series)
+        series = np.random.default_rng((s.seed, 2)).permuted(series, axis=0)
+    series = dead_leaves.add_noise(series, s.noise, np.random.default_rng((s.seed, 1)))
+    moments = LagMoments(s.memory, s.horizon).update(series)
     fit, ridged = (canonical_directions(moments, 2, ridge) for ridge in (0.0, RIDGE_CHECKED))
     peaks = np.abs(fit.filters).max(axis=1, keepdims=True)
     signs = np.sign((fit.filters * ridged.filters).sum(axis=1, keepdims=True))
@@ -104,9 +124,8 @@ def measure(condition: Condition, config: Config, noise: float, seed: int) -> di
     }
 
 
-def main(argv: list[str] | None = None) -> None:
-    """All cells, then tables, verdicts and figure."""
-    config = parse_config(Config, argv, SMOKE)
+def check(config: Config) -> None:
+    """Refuse what leaves no window, no second filter, or nothing to compare."""
     require_positive(config, "seeds", "memory", "horizon", "rows", "width")
     if min(config.memory, config.horizon) < 2:
         raise ValueError("two filters need a memory and a horizon of at least 2 steps")
@@ -114,69 +133,77 @@ def main(argv: list[str] | None = None) -> None:
         raise ValueError(f"--noise must be at least two levels in rising order, not {config.noise}")
     if config.width / (2 * config.speed) < config.memory + config.horizon:
         raise ValueError(f"--width {config.width} at twice --speed {config.speed:g} is too short for a window")
-    run = start_run(__file__, config)
+
+
+def cells(run: Run) -> dict[str, Levels]:
+    """By condition and noise level a cell per seed; those of a seed follow one another, since they share its image."""
     c = run.config
-    rng = np.random.default_rng(0)
     options = {k: v for k, v in asdict(c).items() if k not in ("seeds", "noise", "smoke")}
-    cells: dict[str, dict[float, list[dict[str, Any]]]] = {k.name: {n: [] for n in c.noise} for k in CONDITIONS}
+    found: dict[str, dict[float, list[dict[str, Any]]]] = {k.name: {n: [] for n in c.noise} for k in CONDITIONS}
     for seed in range(c.seeds):
         for condition in CONDITIONS:
             for noise in c.noise:
-                cell = run.cell(
-                    functools.partial(measure, condition, c, noise, seed),
-                    condition=condition.name,
-                    seed=seed,
-                    noise=noise,
-                    **options,
-                )
-                cells[condition.name][noise].append(cell)
+                found[condition.name][noise].append(run.cell(measure, Setting(condition.name, seed, noise, **options)))
         run.log(f"seed {seed} done")
-    rows = []
-    for condition in CONDITIONS:
-        for unit in (0, 1):
-            for noise in c.noise:
-                group = cells[condition.name][noise]
-                row = {
-                    "input": condition.name,
-                    "filter": unit + 1,
-                    "noise": f"{noise:g}",
-                    "correlation": text_of(np.array([cell["correlations"][unit] for cell in group]), rng),
-                }
-                for name, label in (
-                    ("count", "lobes above 5 %"),
-                    ("first_zero", "first zero [steps]"),
-                    ("minimum_lag", "minimum [steps]"),
-                    ("depth", "depth / peak"),
-                    ("first_share", "energy in first lobe"),
-                    ("two_share", "in first two"),
-                    ("gain_at_zero", "gain at 0 / largest"),
-                ):
-                    # Where in a filter of pure chance the minimum lies is no measurement.
-                    chance = condition.shuffled and name != "count"
-                    row[label] = "" if chance else text_of(values_of(group, unit, name), rng)
-                row["natural panoramas"] = panoramas_text(noise, unit) if condition.name == MAIN else ""
-                rows.append(row)
-    filters = np.array([[cell["filters"] for cell in cells[MAIN][n]] for n in c.noise])  # (noise, seed, unit, lag)
-    figure = figures.filters_by_noise(
+    return dict(found)
+
+
+def report(c: Config, found: Mapping[str, Levels]) -> Report:
+    """Table, verdicts, figure."""
+    rng = np.random.default_rng(0)
+    rows = [
+        _row(condition, unit, noise, found[condition.name][noise], rng)
+        for condition in CONDITIONS
+        for unit in (0, 1)
+        for noise in c.noise
+    ]
+    leaves, white = found[MAIN], found["blurred white noise"]
+    filters = np.array([[cell["filters"] for cell in leaves[n]] for n in c.noise])  # (noise, seed, unit, lag)
+    figure = figures.filters_by_noise(  # drawn at once: its bands come from the same generator
         filters,
         c.noise,
         rng,
         f"ReSU filters of moving dead leaves: mean of n = {c.seeds} seeds, "
         "shaded: 95 % bootstrap interval (often hidden by the line)",
     )
-    run.log(f"{cells[MAIN][c.noise[0]][0]['windows']:,} windows of {c.memory} + {c.horizon} steps per fit")
-    run.finish(
-        rows,
-        judge(cells, c.noise, rng),
-        figure,
-        noise=np.array(c.noise),
-        filters=filters,
-        correlations=np.array([[cell["correlations"] for cell in cells[MAIN][n]] for n in c.noise]),
-        filters_blurred_white_noise=np.array(
-            [[cell["filters"] for cell in cells["blurred white noise"][n]] for n in c.noise]
-        ),
-    )
+    arrays = {
+        "noise": np.array(c.noise),
+        "filters": filters,
+        "correlations": np.array([[cell["correlations"] for cell in leaves[n]] for n in c.noise]),
+        "filters_blurred_white_noise": np.array([[cell["filters"] for cell in white[n]] for n in c.noise]),
+    }
+    return Report(rows, judge(found, c.noise, rng), {"": lambda: figure}, arrays=arrays)
 
+
+PROPERTIES = {  # of a filter's lobes: column
+    "count": "lobes above 5 %",
+    "first_zero": "first zero [steps]",
+    "minimum_lag": "minimum [steps]",
+    "depth": "depth / peak",
+    "first_share": "energy in first lobe",
+    "two_share": "in first two",
+    "gain_at_zero": "gain at 0 / largest",
+}
+
+
+def _row(
+    condition: Condition, unit: int, noise: float, its: Sequence[Mapping[str, Any]], rng: np.random.Generator
+) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "input": condition.name,
+        "filter": unit + 1,
+        "noise": f"{noise:g}",
+        "correlation": estimate_of(np.array([cell["correlations"][unit] for cell in its]), rng),
+    }
+    for name, label in PROPERTIES.items():
+        # Where in a filter of pure chance the minimum lies is no measurement.
+        chance = condition.shuffled and name != "count"
+        row[label] = "" if chance else estimate_of(values_of(its, unit, name), rng)
+    row["natural panoramas"] = panoramas_text(noise, unit) if condition.name == MAIN else ""
+    return row
+
+
+STAGE = Stage(__file__, Config, cells, report, smoke=SMOKE, check=check)
 
 if __name__ == "__main__":
-    guard(main)
+    guard(STAGE.main)

@@ -304,22 +304,22 @@ def small_cells(depth: float = -0.43) -> dict:
 
 def test_verdicts_follow_the_cells():
     rows = deadleaves_claims.judge(small_cells(), NOISE, rng())
-    assert {row["verdict"] for row in rows} == {"supported", "equivalent"}
-    shallow = {row["claim"]: row["verdict"] for row in deadleaves_claims.judge(small_cells(-0.1), NOISE, rng())}
+    assert {row.verdict for row in rows} == {"supported", "equivalent"}
+    shallow = {row.claim: row.verdict for row in deadleaves_claims.judge(small_cells(-0.1), NOISE, rng())}
     assert shallow["filter 2: depth below -0.25 of the peak"] == "refuted"
     assert shallow["filter 2: depth as on natural panoramas (difference), within 0.1"] == "refuted"
     cells = small_cells()
     cells["dead leaves"][0.5], cells["dead leaves"][0.05] = cells["dead leaves"][0.05], cells["dead leaves"][0.5]
-    swapped = {row["claim"]: row["verdict"] for row in deadleaves_claims.judge(cells, NOISE, rng())}
+    swapped = {row.claim: row.verdict for row in deadleaves_claims.judge(cells, NOISE, rng())}
     assert swapped["filter 2: later first zero at each rise of the noise (paired change)"] == "refuted"
     cells["dead leaves"][0.05][1]["lobes"][1]["first_zero"] = None
-    missing = [row for row in deadleaves_claims.judge(cells, NOISE, rng()) if "undefined" in row["claim"]]
-    assert len(missing) == 1 and missing[0]["verdict"] == "undecided"
+    missing = [row for row in deadleaves_claims.judge(cells, NOISE, rng()) if "undefined" in row.claim]
+    assert len(missing) == 1 and missing[0].verdict == "undecided"
 
 
 def test_a_value_that_some_seeds_lack_is_counted():
-    assert deadleaves_claims.text_of(np.array([1.0, np.nan, 1.0]), rng()) == "1.000 [1.000, 1.000] (in 2 of 3)"
-    assert deadleaves_claims.text_of(np.array([np.nan]), rng()) == "none"
+    assert deadleaves_claims.estimate_of(np.array([1.0, np.nan, 1.0]), rng()) == "1.000 [1.000, 1.000] (in 2 of 3)"
+    assert deadleaves_claims.estimate_of(np.array([np.nan]), rng()) == "none"
 
 
 def test_the_figure_shows_every_noise_level_with_units_and_n():
@@ -333,12 +333,11 @@ def test_the_figure_shows_every_noise_level_with_units_and_n():
 
 
 def test_a_measurement_is_reproducible_and_conditions_differ():
-    config = probe_deadleaves.Config(rows=24, width=512, r_max=10.0, memory=10, horizon=10)
-    plain, shuffled = (c for c in probe_deadleaves.CONDITIONS if c.name in ("dead leaves", "time shuffled"))
     cells = []
-    for condition in (plain, plain, shuffled):
+    for condition in ("dead leaves", "dead leaves", "time shuffled"):
         probe_deadleaves.draw.cache_clear()
-        cells.append(probe_deadleaves.measure(condition, config, 0.5, 1000))
+        setting = probe_deadleaves.Setting(condition, 1000, 0.5, 10, 10, 24, 512, 2.0, 10.0, 8.0, 1.0)
+        cells.append(probe_deadleaves.measure(None, setting))
     np.testing.assert_equal(cells[0], cells[1])
     assert cells[0]["correlations"][0] > 0.8 > 0.4 > cells[2]["correlations"][0]
     assert cells[0]["windows"] == (512 - 19) * 24 and lobes(cells[0]["filters"][0]).peak_lag == 0
