@@ -28,19 +28,50 @@ OPTIONS = "memory horizon n_units grid n_layers center ridge memory2 horizon2 n_
 class ReSUEncoder:
     """Frames -> feature vector: one to three ReSU layers and spatial average pooling.
 
-    memory, horizon, n_units  layer 1: m, h, K [agent steps, agent steps, units]
-    grid      (rows, columns) of the pooling cells; the edges of n cells over H pixels are floor(i H / n)
-    n_layers  1, 2 or 3; the features are those of the topmost layer unless `encode` is asked for others
-    center    subtract each pixel's own mean (the layers above always centre their maps)
-    ridge     relative ridge of every layer's CCA
-    memory2, horizon2, n_units2   layers 2 and 3: steps, steps, K2; past = 3 x 3 neighbourhood, future = the centre
+    A fitted encoder never changes but by another fit, and any number of users may share it: what is remembered from
+    frame to frame is in `online`. A fit, `with_filters` or `set_upper` that is refused leaves it as it was.
+
+    Parameters (whole numbers of at least 1, where nothing else is said):
+    memory      m, frames of the past that a filter of layer 1 sees, the newest included  [agent steps]
+    horizon     h, frames ahead that it is fitted to predict  [agent steps]
+    n_units     K, filters of layer 1, at most memory and at most horizon
+    grid        (rows, columns) of the pooling cells, at most H and W; the edges of n cells over H pixels are
+                floor(i H / n)
+    n_layers    1, 2 or 3; the features are those of the topmost layer unless `encode_layers` is asked for others
+    center      subtract each pixel's own mean (the layers above always centre their maps)
+    ridge       added to the covariances of every layer, relative to their largest eigenvalue; at least 0  [1]
+    memory2     S, steps of the maps below that a filter of layers 2 and 3 sees, in a 3 x 3 neighbourhood  [agent steps]
+    horizon2    steps ahead that it is fitted to predict, of the neighbourhood's centre  [agent steps]
+    n_units2    K2, filters of layers 2 and 3, at most 2 K horizon2
     n_windows2  most windows of frames that their moments use, with all positions: evenly spaced runs of 256, or simply
-              all where there are no more
-    Fitted:   filters_ (K, m), correlations_ (K,), mean_ (H, W), moments_ (LagMoments, not saved), upper_: a
-              `PatchLayer` for each layer above the first, lowest first
-    n_features = 2 K rows columns (2 K2 rows columns for a layer above), ordered (map, row, column), ON maps first.
-    Raises    ValueError for options out of range.
-    Source    layer 1 pools the moments of all pixels and shares one bank: the original investigation's design.
+                all where there are no more
+    Attributes, once fitted:
+    filters_       (K, m) float64, newest tap first; the responses to the frames of the fit have unit variance over all
+                   pixels and windows; the largest tap of each is positive  [1 / grey value]
+    correlations_  (K,) float64 in [0, 1], descending; NaN for filters that were not fitted
+    mean_          (H, W) float64, mean of each pixel, zero without `center`  [grey values, 0 to 255]
+    moments_       `LagMoments` that layer 1 was fitted on; not there after `load` or `with_filters`
+    upper_         tuple of `PatchLayer`, one for each layer above the first, lowest first
+    n_features     D = 2 K rows columns (2 K2 rows columns with a layer above): cell means of the rectified responses,
+                   ordered (map, row, column), ON maps first  [standard deviations of the response]
+    Raises    ValueError naming the option that is out of range, no whole number, or of another kind.
+    Source    layer 1 pools the moments of all pixels and shares one bank: the original investigation's design; the
+              directions are those of `resu_core.canonical_directions` (Qin et al. 2025, arXiv 2512.23146).
+
+    >>> import numpy as np
+    >>> from resu_conv import ReSUEncoder
+    >>> t, x = np.arange(400)[:, None, None], np.arange(12)
+    >>> frames = (127 + 100 * np.sin((t + x) / 4) * np.ones((12, 1))).astype(np.uint8)  # waves that move to the left
+    >>> encoder = ReSUEncoder(memory=6, horizon=3, n_units=2, grid=(3, 2)).fit([frames])
+    >>> encoder.correlations_.round(2)  # a wave follows from any two of its frames
+    array([1., 1.])
+    >>> features = encoder.encode(frames)
+    >>> features.shape, encoder.n_features  # 4 maps, 3 x 2 cells
+    ((400, 24), 24)
+    >>> game = encoder.online(1)  # the same numbers, frame by frame
+    >>> first = game.reset(frames[:1])
+    >>> bool((game.step(frames[1:2])[0] == features[1]).all())
+    True
     """
 
     def __init__(

@@ -52,7 +52,26 @@ def flags_of(n: int, frames: np.ndarray, *flags: np.ndarray | None, default: Seq
 class OnlineEncoder:
     """The newest features of n environments, brought up to date frame by frame; made by `ReSUEncoder.online`.
 
-    It sees the layers as they were when it was made: fitting the encoder again does not reach it.
+    The numbers are those of `ReSUEncoder.encode` on each episode by itself, bit for bit. Two of them never disturb each
+    other, and fitting the encoder again does not reach one that is there: it keeps the layers that it was made with.
+
+    layers   fitted
+    n        environments, at least 1; each takes 6 m + 4 K + 13 bytes per pixel of memory (with one layer)
+
+    >>> import numpy as np
+    >>> from resu_conv import ReSUEncoder
+    >>> frames = np.random.default_rng(0).integers(0, 255, (3, 50, 6, 6)).astype(np.uint8)  # of three games
+    >>> encoder = ReSUEncoder(memory=3, horizon=2, n_units=2, grid=(2, 2)).fit(list(frames))
+    >>> games = encoder.online(3)
+    >>> games.reset(frames[:, 0]).shape
+    (3, 16)
+    >>> ended = np.array([False, True, False])
+    >>> features = games.step(frames[:, 1], restarted=ended)  # the second game begins anew
+    >>> bool((features[1] == encoder.encode(frames[1, 1:])[0]).all())
+    True
+    >>> later = games.step(frames[:, 2], where=ended)  # it alone has a new frame
+    >>> bool((later[0] == features[0]).all()), bool((later[1] == features[1]).all())
+    (True, False)
     """
 
     def __init__(self, layers: Layers, n: int) -> None:
