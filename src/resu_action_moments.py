@@ -12,7 +12,7 @@ import numpy as np
 
 import resu_moment_kernels
 import resu_moments
-import resu_options
+from resu_checks import as_count, as_flag
 from resu_threads import for_spans
 
 BLOCK = 65_536  # windows per float64 sum: 255 * P * BLOCK < 2^53, so that every sum is an exact integer
@@ -54,12 +54,11 @@ class ActionMoments:
         action_memory: int | None = None,
         include_current: bool = False,
     ) -> None:
-        memory, horizon = resu_options.whole("memory", memory), resu_options.whole("horizon", horizon)
         self.pixels = resu_moments.LagMoments(memory, horizon, center=True)
         action_memory = memory if action_memory is None else action_memory
-        self.n_actions = resu_options.whole("n_actions", n_actions)
-        self.action_memory = resu_options.whole("action_memory", action_memory, least=0)
-        self.include_current = resu_options.flag("include_current", include_current)
+        self.n_actions = as_count("n_actions", n_actions)
+        self.action_memory = as_count("action_memory", action_memory, least=0)
+        self.include_current = as_flag("include_current", include_current)
         if not self.action_memory and not self.include_current:
             raise ValueError("action_memory 0 without include_current leaves no actions: use the plain encoder")
         self.cross = np.zeros((self.pixels.n_lags, self.n_lags, self.n_actions), np.int64)

@@ -1,4 +1,4 @@
-"""What may come in: counts, factors, series of numbers; anything else is refused with one clear sentence."""
+"""What may come in: counts, flags, grids, factors, series; anything else is refused with one clear sentence."""
 
 from __future__ import annotations
 
@@ -27,16 +27,32 @@ def as_decay(alpha: Any) -> float:
     return float(alpha)
 
 
-def as_count(name: str, value: Any, most: int | None = None, of: str = "") -> int:
-    """value as an int of at least 1 and at most `most`, which `of` explains.
+def as_count(name: str, value: Any, most: int | None = None, of: str = "", least: int = 1) -> int:
+    """value as an int of at least `least` and at most `most`, which `of` explains.
 
     Raises   ValueError naming `name` if it is anything else, a fraction or a boolean included.
     """
     whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not whole or value < 1 or (most is not None and value > most):
-        allowed = "of at least 1" if most is None else f"from 1 to {of} = {most}"
+    if not whole or value < least or (most is not None and value > most):
+        allowed = f"of at least {least}" if most is None else f"from {least} to {of}{' = ' if of else ''}{most}"
         raise ValueError(f"{name} must be an integer {allowed}, not {value!r}")
     return int(value)
+
+
+def as_flag(name: str, value: Any) -> bool:
+    """value as a bool. Raises ValueError naming `name` if it is neither True nor False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name} must be True or False, not {value!r}")
+    return bool(value)
+
+
+def as_grid(value: Any) -> tuple[int, int]:
+    """value as (rows, columns) of pooling cells. Raises ValueError if it is not two whole numbers of at least 1."""
+    try:
+        rows, columns = value
+        return as_count("rows", rows), as_count("columns", columns)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"grid must be two positive whole numbers (rows, columns), not {value!r}") from error
 
 
 def as_series(x: Any) -> np.ndarray:

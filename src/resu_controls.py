@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-import resu_options
+from resu_checks import as_count
 from resu_conv import ReSUEncoder
 from resu_core import fix_signs
 from resu_layers import as_episode
@@ -26,7 +26,7 @@ class RawPixels:
     dtype = np.uint8
 
     def __init__(self, n_frames: int = 2, shape: tuple[int, int] = (84, 84)) -> None:
-        self.n_frames, self.shape = resu_options.whole("n_frames", n_frames), (int(shape[0]), int(shape[1]))
+        self.n_frames, self.shape = as_count("n_frames", n_frames), (int(shape[0]), int(shape[1]))
 
     @property
     def n_features(self) -> int:
@@ -48,7 +48,7 @@ class RawPixels:
 
     def online(self, n: int) -> OnlinePixels:
         """The state of n environments, to be encoded step by step. Raises ValueError if n is not at least 1."""
-        return OnlinePixels(self, resu_options.whole("n", n))
+        return OnlinePixels(self, as_count("n", n))
 
 
 class OnlinePixels:

@@ -14,8 +14,8 @@ import numpy as np
 import resu_core
 import resu_files
 import resu_moments
-import resu_options
 import resu_patch_layers
+from resu_checks import as_count, as_flag, as_grid, as_ridge
 from resu_layer1_kernels import Bank
 from resu_layers import FirstLayer, Layers, as_episode, expect
 from resu_online import OnlineEncoder
@@ -89,15 +89,12 @@ class ReSUEncoder:
         n_units2: int = 8,
         n_windows2: int = 1_000_000,
     ) -> None:
-        whole = resu_options.whole
-        self.memory, self.horizon = whole("memory", memory), whole("horizon", horizon)
-        self.n_units = whole("n_units", n_units)
-        if self.n_units > min(self.memory, self.horizon):
-            raise ValueError(f"n_units must be at most memory {memory} and horizon {horizon}, not {n_units}")
-        self.n_layers, self.grid = whole("n_layers", n_layers, most=3), resu_options.pooling_grid(grid)
-        self.center, self.ridge = resu_options.flag("center", center), resu_options.relative("ridge", ridge)
-        self.memory2, self.horizon2 = whole("memory2", memory2), whole("horizon2", horizon2)
-        self.n_units2, self.n_windows2 = whole("n_units2", n_units2), whole("n_windows2", n_windows2)
+        self.memory, self.horizon = as_count("memory", memory), as_count("horizon", horizon)
+        self.n_units = as_count("n_units", n_units, min(self.memory, self.horizon), "min(memory, horizon)")
+        self.n_layers, self.grid = as_count("n_layers", n_layers, 3), as_grid(grid)
+        self.center, self.ridge = as_flag("center", center), as_ridge(ridge)
+        self.memory2, self.horizon2 = as_count("memory2", memory2), as_count("horizon2", horizon2)
+        self.n_units2, self.n_windows2 = as_count("n_units2", n_units2), as_count("n_windows2", n_windows2)
         if self.n_layers > 1 and self.n_units2 > 2 * self.n_units * self.horizon2:
             raise ValueError(
                 f"the layers above need n_units2 <= 2 * n_units * horizon2 = {2 * self.n_units * self.horizon2}, "
@@ -322,7 +319,7 @@ class ReSUEncoder:
 
         Raises   ValueError if not fitted, or n is no whole number of at least 1.
         """
-        return OnlineEncoder(self._fitted(), resu_options.whole("n", n))
+        return OnlineEncoder(self._fitted(), as_count("n", n))
 
     # --- files ---
 

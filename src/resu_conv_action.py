@@ -25,9 +25,9 @@ import numpy as np
 import resu_conv
 import resu_core
 import resu_files
-import resu_options
 from resu_action_moments import ActionMoments, as_actions
 from resu_action_online import ActionLayer, OnlineActionEncoder
+from resu_checks import as_count
 from resu_layers import FirstLayer, as_episode, expect
 
 FORMAT = "ActionReSUEncoder-1"
@@ -201,7 +201,7 @@ class ActionReSUEncoder:
 
     def online(self, n: int) -> OnlineActionEncoder:
         """The state of n environments, to be encoded step by step. Raises ValueError if not fitted or n < 1."""
-        return OnlineActionEncoder(self._fitted(), resu_options.whole("n", n))
+        return OnlineActionEncoder(self._fitted(), as_count("n", n))
 
     # --- files ---
 

@@ -8,7 +8,14 @@ import pytest
 from stage_io import ROOT
 
 LIBRARY = sorted(path.stem for path in (ROOT / "src").glob("resu_*.py"))
-EXEMPLARY = {"resu_conv.ReSUEncoder", "resu_online.OnlineEncoder"}  # classes that must have examples
+EXEMPLARY = {  # what must have examples
+    "resu_conv.ReSUEncoder",
+    "resu_core.ReSU",
+    "resu_core.canonical_directions",
+    "resu_moments.LagMoments",
+    "resu_online.OnlineEncoder",
+    "resu_streaming.StreamingReSU",
+}
 
 
 @pytest.mark.parametrize("name", LIBRARY)

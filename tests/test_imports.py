@@ -1,7 +1,5 @@
-"""What the library brings along when it is imported, and its docstrings' examples."""
+"""What the library brings along when it is imported."""
 
-import doctest
-import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -39,17 +37,3 @@ def test_moments_do_without_scikit_learn_and_the_core_loads_only_its_base():
 def test_a_heavy_module_would_be_seen():
     """Negative control."""
     assert "torch" in loaded_by("resu_torch") & HEAVY
-
-
-@pytest.mark.parametrize("name", LIGHT)
-def test_examples_in_docstrings_run(name):
-    module = importlib.import_module(f"resu_{name}")
-    assert doctest.testmod(module).failed == 0
-
-
-def test_the_core_has_examples():
-    """Negative control: a doctest that is not found cannot fail."""
-    found = [test for name in LIGHT for test in doctest.DocTestFinder().find(importlib.import_module(f"resu_{name}"))]
-    having = {test.name for test in found if test.examples}
-    assert {"resu_core.ReSU", "resu_core.canonical_directions", "resu_moments.LagMoments"} < having
-    assert "resu_streaming.StreamingReSU" in having
