@@ -13,7 +13,8 @@ Run        python src/dqn_pong.py                   (170 min on 2 cores)
 Resume     Stop it when you like: the same command goes on from the last checkpoint with the same curve.
 """
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
@@ -23,30 +24,44 @@ import figures
 import rl_cells
 import rl_dqn
 import stats_ci
-from rl_cells import Setting
 from rl_dqn import Recipe
-from stage_io import guard, parse_config, require_positive
-from stage_run import LegacyRun, start_run
+from stage_io import guard, require_positive
+from stage_report import Report
+from stage_run import Run, Stage, late, measured
+from stats_ci import Verdict
 
 GAME, LEARNED = "pong", -15.0  # points; random play has about -20.4
 NOTE = (
     "Published after 10 M frames, as many as in 2.5 M steps, with sticky actions too: DQN -15.9, "
     "linear Blob-PROST 1.8 (Machado et al. 2018)."
 )
-Arm = Literal["features", "frames", "slow"]
-LABELS = {
-    "features": "DQN on frozen ReSU features",
-    "frames": "DQN on frames, DQN network",
-    "slow": "DQN on features, slow exploration",
+ArmName = Literal["features", "frames", "slow"]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What learns: on which view, exploring for how long, and for how long it goes on."""
+
+    label: str
+    view: Literal["features", "frames"] = "features"
+    slow: bool = False
+    goes_on: bool = False  # beyond the original's steps
+
+
+ARMS: dict[ArmName, Arm] = {
+    "features": Arm("DQN on frozen ReSU features", goes_on=True),
+    "frames": Arm("DQN on frames, DQN network", "frames"),
+    "slow": Arm("DQN on features, slow exploration", slow=True),
 }
-PAIRS = (("features", "slow"), ("features", "frames"))  # compared after --steps: is the first above the second?
+# Compared after --steps: is the first above the second?
+PAIRS: tuple[tuple[ArmName, ArmName], ...] = (("features", "slow"), ("features", "frames"))
 
 
 @dataclass(frozen=True)
 class Config:
     """Options."""
 
-    arms: tuple[Arm, ...] = ("features", "frames", "slow")
+    arms: tuple[ArmName, ...] = tuple(ARMS)
     seeds: int = 3  # replications: own frames, own fit, own learning, own games
     n_frames: int = 60_000  # of random play, to fit the encoder on [agent steps]
     steps: int = 500_000  # of learning, as the original's [agent steps]
@@ -81,102 +96,131 @@ SMOKE = {
 }
 
 
-def measure(run: LegacyRun, setting: Setting, recipe: Recipe, seed: int) -> dict[str, Any]:
-    """One seed: fit, learn, evaluate after --steps and at the end."""
-    learned = rl_cells.learn(
-        run.data, setting, rl_dqn, recipe, seed, evaluate_at=(run.config.steps,), log=run.config.tensorboard
-    )
+@dataclass(frozen=True)
+class Setting(rl_cells.Setting):
+    """One seed's learning, evaluated at its end and after some steps before."""
+
+    recipe: Recipe = field(kw_only=True)
+    evaluate_at: tuple[int, ...] = late((500_000,))
+
+
+Cells = Mapping[ArmName, Sequence[Mapping[str, Any]]]  # of each arm: a result per seed
+
+
+@measured()
+def measure(run: Run, s: Setting) -> dict[str, Any]:
+    """Fit, learn, evaluate."""
+    learned = rl_cells.learn(run.data, s, rl_dqn, s.recipe, evaluate_at=s.evaluate_at, log=run.config.tensorboard)
     return learned.as_result()
 
 
-def stops(c: Config, arm: str) -> list[int]:
+def stops(c: Config, arm: Arm) -> list[int]:
     """After how many steps an arm is evaluated."""
-    return sorted({c.steps, c.more_steps} if arm == "features" else {c.steps})
+    return sorted({c.steps, c.more_steps} if arm.goes_on else {c.steps})
 
 
-def claim(c: Config, arm: str, steps: int) -> str:
-    """What is claimed of an arm after so many steps."""
-    return f"{LABELS[arm]}, {steps / 1e6:g} M steps: {'below' if steps == c.steps else 'above'} {LEARNED:g}"
+def claim(c: Config, name: ArmName, steps: int) -> tuple[str, str]:
+    """What is claimed of an arm after so many steps: id and words."""
+    side, sign = ("below", "<") if steps == c.steps else ("above", ">")
+    words = f"{ARMS[name].label}, {steps / 1e6:g} M steps: {side} {LEARNED:g}"
+    return f"{name}, {steps / 1e6:g} M {sign} {LEARNED:g}", words
 
 
-def main(argv: list[str] | None = None) -> None:
-    """All seeds of all views, then table, verdicts and learning curves."""
-    config = parse_config(Config, argv, SMOKE)
-    require_positive(
-        config, "seeds", "n_frames", "steps", "segment", "replay", "watch", "explore", "slow_explore", "games"
-    )
+def check(config: Config) -> None:
+    """Refuse empty runs, and evaluations between checkpoints."""
+    names = ("seeds", "n_frames", "steps", "segment", "replay", "watch", "explore", "slow_explore", "games")
+    require_positive(config, *names)
     if config.more_steps < config.steps or config.steps % config.segment:
         raise ValueError("--more-steps must be at least --steps, which must be a multiple of --segment")
-    run = start_run(__file__, config)
+
+
+def cells(run: Run) -> Cells:
+    """Of every arm a cell per seed, side by side."""
     c = run.config
-    arms = {}
-    for arm in c.arms:
-        explore = c.slow_explore if arm == "slow" else c.explore
+
+    def setting(arm: Arm, seed: int) -> Setting:
+        explore = c.slow_explore if arm.slow else c.explore
         recipe = Recipe(stops(c, arm)[-1], c.segment, replay=c.replay, watch=c.watch, explore=explore)
-        view: Literal["features", "frames"] = "frames" if arm == "frames" else "features"
-        setting = Setting(GAME, view, c.n_frames, c.memory, c.grid, c.games, c.epsilon, c.max_steps)
-        options = {**asdict(setting), "recipe": asdict(recipe)}
-        arms[arm] = [
-            (partial(measure, run, setting, recipe, seed), {"seed": seed, **options}) for seed in range(c.seeds)
-        ]
-    cells = run.cells(arms)
+        return Setting(
+            seed, GAME, arm.view, c.n_frames, c.memory, c.grid, c.games, c.epsilon, c.max_steps, recipe=recipe,
+            evaluate_at=(c.steps,),
+        )  # fmt: skip
+
+    return run.cells(measure, {name: [setting(ARMS[name], seed) for seed in range(c.seeds)] for name in c.arms})
+
+
+def report(c: Config, found: Cells) -> Report:
+    """Table, verdicts, learning curves; arms that were left out are shown as missing."""
     rng = np.random.default_rng(0)
-    rows, verdicts, curves, early = [], [], {}, {}
+    rows: list[dict[str, Any]] = []
+    verdicts, curves, early = [], {}, {}
     arrays: dict[str, Any] = {}
-    for arm, found in cells.items():
+    for name, its in found.items():
+        arm = ARMS[name]
         for steps in stops(c, arm):
-            scores = np.array([cell["scores"][str(steps)] for cell in found])
+            scores = np.array([cell["scores"][str(steps)] for cell in its])
             means = stats_ci.mean_over_games(scores)
-            estimate, above = stats_ci.estimate(means, rng), stats_ci.estimate(means - LEARNED, rng)
+            estimate, beyond = stats_ci.estimate(means, rng), stats_ci.estimate(means - LEARNED, rng)
             if steps == c.steps:
-                early[arm] = means
-            share = steps / stops(c, arm)[-1]
-            minutes = np.mean([cell["minutes"][round(share * len(cell["minutes"])) - 1] for cell in found])
-            rows.append(
-                {
-                    "policy": f"{LABELS[arm]}, {steps / 1e6:g} M steps",
-                    "original": "-19.7" if steps == c.steps else "",
-                    "score [95 % interval over seeds]": str(estimate),
-                    "worst and best game": f"{scores.min():.0f} .. {scores.max():.0f}",
-                    "minutes of learning": f"{minutes:.0f}",
-                    "seeds x games": f"{c.seeds} x {c.games}",
-                }
-            )
-            beyond = stats_ci.estimate(LEARNED - means, rng) if steps == c.steps else above
-            verdicts.append(
-                {
-                    "claim": claim(c, arm, steps),
-                    "estimate": str(estimate),
-                    "verdict": stats_ci.verdict_positive(beyond),
-                }
-            )
-            arrays[f"scores_{arm}_{steps}"] = scores
-        arrays[f"curves_{arm}"] = rl_cells.curves(found)
-        curves[LABELS[arm]] = rl_cells.stretched(arrays[f"curves_{arm}"], stops(c, arm)[-1], c.more_steps)
-    for arm in LABELS:
-        if arm not in c.arms:
-            rows.append(dict.fromkeys(rows[0], "missing") | {"policy": LABELS[arm]})
-            verdicts += [dict.fromkeys(verdicts[0], "missing") | {"claim": claim(c, arm, n)} for n in stops(c, arm)]
-    for better, worse in PAIRS:
-        row = {"claim": f"after as many steps: {LABELS[better]} above {LABELS[worse]}"}
-        if better in early and worse in early:
-            difference = stats_ci.paired_difference(early[better], early[worse], rng)
-            row |= {"estimate": str(difference), "verdict": stats_ci.verdict_positive(difference)}
-        verdicts.append(dict.fromkeys(verdicts[0], "missing") | row)
-    figure = figures.learning_curves(
-        curves, c.more_steps, {"original": -19.7},
+                early[name] = means
+            rows.append(_row(c, arm, steps, its, scores, estimate))
+            if steps == c.steps:
+                beyond = stats_ci.estimate(LEARNED - means, rng)
+            verdicts.append(Verdict(*claim(c, name, steps), estimate, stats_ci.verdict_positive(beyond), LEARNED))
+            arrays[f"scores_{name}_{steps}"] = scores
+        arrays[f"curves_{name}"] = rl_cells.curves(its)
+        curves[arm.label] = rl_cells.stretched(arrays[f"curves_{name}"], stops(c, arm)[-1], c.more_steps)
+    for name, arm in ARMS.items():
+        if name not in found:
+            rows.append(dict.fromkeys(rows[0], "missing") | {"policy": arm.label})
+            verdicts += [stats_ci.missing(*claim(c, name, steps), LEARNED) for steps in stops(c, arm)]
+    verdicts += [_compared(better, worse, early, rng) for better, worse in PAIRS]
+    figure = partial(
+        figures.learning_curves, curves, c.more_steps, {"original": -19.7},
         f"Pong, DQN: return of training games, one line per seed, n = {c.seeds}",
     )  # fmt: skip
-    notes = [NOTE]
-    if "slow" in cells:
-        late = rl_cells.between(arrays["curves_slow"], c.steps, 0.9 * c.steps, c.steps)
-        if np.isfinite(late).all():
-            notes.append(
-                "Slow exploration: the training games of the last tenth, half of whose actions are random, return "
-                f"{stats_ci.estimate(late, rng)}; its score is that of its own choices."
-            )
-    run.finish(rows, verdicts, figure, notes, **arrays)
+    return Report(rows, verdicts, {"": figure}, [NOTE, *_late_note(c, arrays, rng)], arrays)
 
+
+def _row(
+    c: Config, arm: Arm, steps: int, its: Sequence[Mapping[str, Any]], scores: np.ndarray, estimate: stats_ci.Estimate
+) -> dict[str, Any]:
+    share = steps / stops(c, arm)[-1]
+    minutes = np.mean([cell["minutes"][round(share * len(cell["minutes"])) - 1] for cell in its])
+    return {
+        "policy": f"{arm.label}, {steps / 1e6:g} M steps",
+        "original": "-19.7" if steps == c.steps else "",
+        "score [95 % interval over seeds]": estimate,
+        "worst and best game": f"{scores.min():.0f} .. {scores.max():.0f}",
+        "minutes of learning": f"{minutes:.0f}",
+        "seeds x games": f"{c.seeds} x {c.games}",
+    }
+
+
+def _compared(
+    better: ArmName, worse: ArmName, early: Mapping[ArmName, np.ndarray], rng: np.random.Generator
+) -> Verdict:
+    """After --steps: does one arm score above another?"""
+    id, text = f"{better} > {worse}", f"after as many steps: {ARMS[better].label} above {ARMS[worse].label}"
+    if better not in early or worse not in early:
+        return stats_ci.missing(id, text)
+    difference = stats_ci.paired_difference(early[better], early[worse], rng)
+    return Verdict(id, text, difference, stats_ci.verdict_positive(difference))
+
+
+def _late_note(c: Config, arrays: Mapping[str, np.ndarray], rng: np.random.Generator) -> list[str]:
+    if "curves_slow" not in arrays:
+        return []
+    returns = rl_cells.between(arrays["curves_slow"], c.steps, 0.9 * c.steps, c.steps)
+    if not np.isfinite(returns).all():
+        return []
+    return [
+        "Slow exploration: the training games of the last tenth, half of whose actions are random, return "
+        f"{stats_ci.estimate(returns, rng)}; its score is that of its own choices."
+    ]
+
+
+STAGE = Stage(__file__, Config, cells, report, smoke=SMOKE, check=check)
 
 if __name__ == "__main__":
-    guard(main)
+    guard(STAGE.main)

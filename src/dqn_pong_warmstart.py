@@ -18,9 +18,10 @@ play 50,000 steps before anything is learned, "leash" adds a divergence from the
 does not (by a hundredth in the whole run).
 """
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 
@@ -35,19 +36,41 @@ from atari_env import AtariEnv
 from atari_play import Exploring
 from cloning import Clone
 from heads import DenseHead, Scaling
-from rl_cells import Setting
 from rl_dqn import Recipe
 from rl_training import OnFeatures
-from stage_io import guard, parse_config, require_positive
-from stage_run import LegacyRun, start_run
+from stage_io import guard, require_positive
+from stage_report import Report
+from stage_run import Run, Stage, measured
+from stats_ci import Verdict
 from transfer_cells import Protocol
 
 GAME = "pong"
 CALIBRATION = 3  # purpose of the clone's games from which its values are fitted, beside atari_play.EVALUATION
-Arm = Literal[
+ArmName = Literal[
     "frozen", "naive", "watch", "calibrated", "leash", "kept leash", "calibrated watch", "calibrated watch leash"
 ]
-ARMS: tuple[Arm, ...] = get_args(Arm)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Which mends there are."""
+
+    learns: bool = True
+    watches: bool = False
+    calibrated: bool = False
+    leash: Literal["", "fading", "kept"] = ""
+
+
+ARMS: dict[ArmName, Arm] = {
+    "frozen": Arm(learns=False),
+    "naive": Arm(),
+    "watch": Arm(watches=True),
+    "calibrated": Arm(calibrated=True),
+    "leash": Arm(leash="fading"),
+    "kept leash": Arm(leash="kept"),
+    "calibrated watch": Arm(watches=True, calibrated=True),
+    "calibrated watch leash": Arm(watches=True, calibrated=True, leash="fading"),
+}
 PARTS = 10  # of a run, for the dip
 
 
@@ -55,7 +78,7 @@ PARTS = 10  # of a run, for the dip
 class Config:
     """Options."""
 
-    arms: tuple[Arm, ...] = ARMS
+    arms: tuple[ArmName, ...] = tuple(ARMS)
     seeds: int = 3  # replications: own demonstrations, own clone, own learning, own games
     n_frames: int = 60_000  # demonstrations [agent steps]
     steps: int = 250_000  # of a run, those that are watched included [agent steps]
@@ -81,130 +104,163 @@ SMOKE = {
 }
 
 
-def clone_and_view(run: LegacyRun, setting: Setting, seed: int) -> tuple[Clone, OnFeatures]:
+@dataclass(frozen=True)
+class Setting(rl_cells.Setting):
+    """One seed of an arm; calibration: steps of the clone to which values are fitted, 0 where they are not."""
+
+    recipe: Recipe = field(kw_only=True)
+    calibration: int = field(kw_only=True)
+    arm: ArmName = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Scores of each seed's clone, and of each arm a result per seed."""
+
+    clones: Sequence[Sequence[float]]
+    arms: Mapping[ArmName, Sequence[Mapping[str, Any]]]
+
+
+def clone_and_view(run: Run, s: rl_cells.Setting) -> tuple[Clone, OnFeatures]:
     """This seed's clone of the reactive expert, and the view through its code."""
-    c = run.config
-    protocol = Protocol(c.n_frames, epochs=1 if c.smoke else 6, max_steps=c.max_steps)
-    encoder = transfer_cells.fit(protocol, run.data, GAME, seed)
-    clone = transfer_cells.clone_of(protocol, run.data, encoder, GAME, seed).result
-    features = cloning.encode_buffer(encoder, protocol.demonstrations(run.data, GAME, seed))
+    protocol = Protocol(s.n_frames, epochs=1 if run.smoke else 6, max_steps=s.max_steps)
+    encoder = transfer_cells.fit(protocol, run.data, GAME, s.seed)
+    clone = transfer_cells.clone_of(protocol, run.data, encoder, GAME, s.seed).result
+    features = cloning.encode_buffer(encoder, protocol.demonstrations(run.data, GAME, s.seed))
     return clone, OnFeatures(encoder, Scaling.fit(features))
 
 
-def calibrated(run: LegacyRun, setting: Setting, clone: Clone, view: OnFeatures, seed: int) -> DenseHead:
+def calibrated(s: Setting, clone: Clone, view: OnFeatures) -> DenseHead:
     """The clone's action values, from games of its own."""
-    c = run.config
-    player = Exploring(clone, c.epsilon, setting.names)
-    played = atari_play.collect(
-        player, c.calibration, (seed, CALIBRATION), GAME, description="calibration", **setting.env
-    )
+    player = Exploring(clone, s.epsilon, s.names)
+    seeds = (s.seed, CALIBRATION)
+    played = atari_play.collect(player, s.calibration, seeds, GAME, description="calibration", **s.env)
     names = AtariEnv(GAME).action_names
     recipe = Recipe()
     return rl_dqn.calibrated_head(
-        view, clone, played, names, seed, gamma=recipe.gamma, temperature=recipe.temperature,
-        cut=min(500, c.calibration // 3),
+        view, clone, played, names, s.seed, gamma=recipe.gamma, temperature=recipe.temperature,
+        cut=min(500, s.calibration // 3),
     )  # fmt: skip
 
 
-def measure(run: LegacyRun, setting: Setting, recipe: Recipe, arm: Arm, seed: int) -> dict[str, Any]:
+@measured()
+def measure(run: Run, s: Setting) -> dict[str, Any]:
     """One seed of one arm."""
-    c = run.config
-    clone, view = clone_and_view(run, setting, seed)
-    start = calibrated(run, setting, clone, view, seed) if "calibrated" in arm else clone.head
+    clone, view = clone_and_view(run, s)
+    start = calibrated(s, clone, view) if s.calibration else clone.head
     learned = rl_cells.learn(
-        run.data,
-        setting,
-        rl_dqn,
-        recipe,
-        seed,
-        view=view,
-        name=arm,
-        log=c.tensorboard,
-        start=start,
-        teacher=clone.head if recipe.leash else None,
-    )
-    begun = setting.evaluate(Clone(view.code, start, setting.names), seed, f"{arm}, seed {seed}, start")
+        run.data, s, rl_dqn, s.recipe, view=view, name=s.arm, log=run.config.tensorboard, start=start,
+        teacher=clone.head if s.recipe.leash else None,
+    )  # fmt: skip
+    begun = s.evaluate(Clone(view.code, start, s.names), f"{s.arm}, seed {s.seed}, start")
     return {**learned.as_result(), "begun": begun}
 
 
-def before_learning(run: LegacyRun, setting: Setting, seed: int) -> list[float]:
+@measured()
+def before_learning(run: Run, s: rl_cells.Setting) -> list[float]:
     """Scores of this seed's clone."""
-    return setting.evaluate(clone_and_view(run, setting, seed)[0], seed, f"clone, seed {seed}")
+    return s.evaluate(clone_and_view(run, s)[0], f"clone, seed {s.seed}")
 
 
-def main(argv: list[str] | None = None) -> None:
-    """All arms and seeds, then table, verdicts and learning curves."""
-    config = parse_config(Config, argv, SMOKE)
+def check(config: Config) -> None:
+    """Refuse empty runs."""
     require_positive(config, "seeds", "n_frames", "steps", "watch", "calibration", "games")
-    run = start_run(__file__, config)
+
+
+def recipe_of(c: Config, arm: Arm) -> Recipe:
+    """An arm's options of DQN; who does not learn watches for longer than the run."""
+    watch = c.watch if arm.watches else min(1_000, c.watch)
+    return Recipe(
+        c.steps, c.steps, watch=watch if arm.learns else 2 * c.steps, explore=1, first_epsilon=c.epsilon,
+        epsilon=c.epsilon, leash=c.leash if arm.leash else 0.0,
+        leash_steps=100 * c.steps if arm.leash == "kept" else 2 * c.steps // 5,
+    )  # fmt: skip
+
+
+def cells(run: Run) -> Cells:
+    """The clones, then of every arm a cell per seed, side by side."""
     c = run.config
-    actions = transfer_cells.Protocol().classes(GAME)
-    setting = Setting(GAME, "features", c.n_frames, 8, (16, 8), c.games, c.epsilon, c.max_steps, actions)
-    clones = [
-        run.cell(partial(before_learning, run, setting, seed), seed=seed, **asdict(setting)) for seed in range(c.seeds)
-    ]
-    arms = {}
-    for arm in c.arms:
-        watch = c.watch if "watch" in arm else min(1_000, c.watch)
-        recipe = Recipe(
-            c.steps, c.steps, watch=2 * c.steps if arm == "frozen" else watch, explore=1, first_epsilon=c.epsilon,
-            epsilon=c.epsilon, leash=c.leash if "leash" in arm else 0.0,
-            leash_steps=100 * c.steps if arm == "kept leash" else 2 * c.steps // 5,
-        )  # fmt: skip
-        options = {**asdict(setting), "recipe": asdict(recipe), "calibration": c.calibration if "cali" in arm else 0}
-        arms[arm] = [
-            (partial(measure, run, setting, recipe, arm, seed), {"arm": arm, "seed": seed, **options})
+    actions = Protocol().classes(GAME)
+
+    def look(seed: int) -> tuple[Any, ...]:
+        return seed, GAME, "features", c.n_frames, 8, (16, 8), c.games, c.epsilon, c.max_steps, actions
+
+    clones = [run.cell(before_learning, rl_cells.Setting(*look(seed))) for seed in range(c.seeds)]
+    arms = {
+        name: [
+            Setting(
+                *look(seed),
+                recipe=recipe_of(c, ARMS[name]),
+                calibration=c.calibration if ARMS[name].calibrated else 0,
+                arm=name,
+            )
             for seed in range(c.seeds)
         ]
-    found = run.cells(arms)
-    before = stats_ci.mean_over_games(clones)
+        for name in c.arms
+    }
+    return Cells(clones, run.cells(measure, arms))
+
+
+def report(c: Config, found: Cells) -> Report:
+    """Table, verdicts, learning curves."""
     rng = np.random.default_rng(0)
+    before = stats_ci.mean_over_games(found.clones)
+    curves = {name: rl_cells.curves(its) for name, its in found.arms.items()}
+    whole = {name: np.nanmean(values, axis=1) for name, values in curves.items()}
+    columns = ("dip", "whole run - frozen", "final score", "final - clone")
     rows: list[dict[str, Any]] = [
-        {"arm": "the clone", "at its start": str(stats_ci.estimate(before, rng)), "dip": "", "whole run - frozen": "",
-         "final score": "", "final - clone": "", "seeds x games": f"{c.seeds} x {c.games}"}
-    ]  # fmt: skip
-    verdicts: list[dict[str, str]] = []
-    dips: dict[str, np.ndarray] = {}
-    whole = {arm: np.nanmean(rl_cells.curves(cells), axis=1) for arm, cells in found.items()}
-    for arm, cells in found.items():
-        dips[arm] = rl_cells.lowest(rl_cells.curves(cells), PARTS) - before
-        final = stats_ci.mean_over_games([cell["scores"][str(c.steps)] for cell in cells])
+        {"arm": "the clone", "at its start": stats_ci.estimate(before, rng), **dict.fromkeys(columns, "")}
+    ]
+    dips: dict[ArmName, np.ndarray] = {}
+    for name, its in found.arms.items():
+        dips[name] = rl_cells.lowest(curves[name], PARTS) - before
+        final = stats_ci.mean_over_games([cell["scores"][str(c.steps)] for cell in its])
+        begun = stats_ci.mean_over_games([cell["begun"] for cell in its])
+        compared = "frozen" in whole and name != "frozen"
         rows.append(
             {
-                "arm": arm,
-                "at its start": str(stats_ci.estimate(stats_ci.mean_over_games([x["begun"] for x in cells]), rng)),
-                "dip": str(stats_ci.estimate(dips[arm], rng)),
-                "whole run - frozen": str(stats_ci.paired_difference(whole[arm], whole["frozen"], rng))
-                if "frozen" in whole and arm != "frozen"
-                else "",
-                "final score": str(stats_ci.estimate(final, rng)),
-                "final - clone": str(stats_ci.paired_difference(final, before, rng)),
-                "seeds x games": f"{c.seeds} x {c.games}",
+                "arm": name,
+                "at its start": stats_ci.estimate(begun, rng),
+                "dip": stats_ci.estimate(dips[name], rng),
+                "whole run - frozen": stats_ci.paired_difference(whole[name], whole["frozen"], rng) if compared else "",
+                "final score": stats_ci.estimate(final, rng),
+                "final - clone": stats_ci.paired_difference(final, before, rng),
             }
         )
-
-    def judge(claim: str, arm: Arm, control: Arm, bound: float, sign: int) -> None:
-        """sign 1: this arm's dip less the control's lies above the bound; -1: below."""
-        if arm in dips and control in dips:
-            differences = dips[arm] - dips[control]
-            verdict = stats_ci.verdict_positive(stats_ci.estimate(sign * (differences - bound), rng))
-            estimate = str(stats_ci.estimate(differences, rng))
-            verdicts.append({"claim": claim, "estimate": estimate, "verdict": verdict})
-
-    judge("naive: falls by more than 3 points further than the clone that does not learn", "naive", "frozen", -3, -1)
-    for arm in ARMS[2:]:
-        judge(f"{arm}: a smaller dip than the naive start's", arm, "naive", 0, 1)
-    judge("kept leash: the dip stays within 1 point of the clone that does not learn", "kept leash", "frozen", -1, 1)
-    judge("with all three the dip stays within 1 point of the clone that does not learn", ARMS[-1], "frozen", -1, 1)
-    curves = {arm: rl_cells.curves(cells) for arm, cells in found.items()}
-    figure = figures.learning_panels(
-        {arm: rl_cells.coarser(values, 2 * PARTS) for arm, values in curves.items()}, "frozen", c.steps,
+    figure = partial(
+        figures.learning_panels,
+        {name: rl_cells.coarser(values, 2 * PARTS) for name, values in curves.items()}, "frozen", c.steps,
         {"clone": float(before.mean())},
         f"Pong, DQN begun as a clone: return of training games, one line per seed, n = {c.seeds}",
     )  # fmt: skip
-    arrays: dict[str, Any] = {f"curves_{arm.replace(' ', '_')}": values for arm, values in curves.items()}
-    run.finish(rows, verdicts, figure, **arrays)
+    return Report(
+        [row | {"seeds x games": f"{c.seeds} x {c.games}"} for row in rows],
+        _verdicts(dips, rng),
+        {"": figure},
+        arrays={f"curves_{name.replace(' ', '_')}": values for name, values in curves.items()},
+    )
 
+
+def _verdicts(dips: Mapping[ArmName, np.ndarray], rng: np.random.Generator) -> list[Verdict]:
+    """Of the arms that are there: dips against those of the clone that does not learn, and of the naive start."""
+    learnt = "the clone that does not learn"
+    claims: list[tuple[str, ArmName, ArmName, float, int]] = [
+        (f"naive: falls by more than 3 points further than {learnt}", "naive", "frozen", -3, -1),
+        *((f"{name}: a smaller dip than the naive start's", name, "naive", 0.0, 1) for name in list(ARMS)[2:]),
+        (f"kept leash: the dip stays within 1 point of {learnt}", "kept leash", "frozen", -1, 1),
+        (f"with all three the dip stays within 1 point of {learnt}", "calibrated watch leash", "frozen", -1, 1),
+    ]
+    verdicts = []
+    for text, name, control, bound, sign in claims:  # sign 1: the dip less the control's lies above the bound
+        if name in dips and control in dips:
+            differences = dips[name] - dips[control]
+            word = stats_ci.verdict_positive(stats_ci.estimate(sign * (differences - bound), rng))
+            id = f"{name} against {control}"
+            verdicts.append(Verdict(id, text, stats_ci.estimate(differences, rng), word, bound))
+    return verdicts
+
+
+STAGE = Stage(__file__, Config, cells, report, smoke=SMOKE, check=check)
 
 if __name__ == "__main__":
-    guard(main)
+    guard(STAGE.main)

@@ -16,8 +16,10 @@ Run        python src/ppo_pong.py                                       (80 min 
 Resume     Stop it when you like: the same command goes on from the last checkpoint with the same curve.
 """
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -31,11 +33,12 @@ import stats_ci
 from cloning import Clone
 from players import TASKS
 from resu_conv import ReSUEncoder
-from rl_cells import Setting
 from rl_ppo import Recipe
 from rl_training import OnFeatures
-from stage_io import guard, parse_config, require_positive
-from stage_run import LegacyRun, start_run
+from stage_io import guard, require_positive
+from stage_report import Report
+from stage_run import Run, Stage, measured
+from stats_ci import Verdict
 
 TARGETS = {"pong": (17.0, 0.0), "breakout": (12.3,), "space_invaders": (466.0,)}  # in Pong above 0 is to win
 LABELS = {"features": "PPO on frozen ReSU features", "frames": "PPO on frames, DQN network"}
@@ -48,6 +51,7 @@ CLONES = {  # what "--start clone" begins as: clones of experts, with aggregatio
 GENTLE = (2e-5, 0.001)  # learning rate and entropy from a clone; at 1e-4 and above the clone's play is lost first
 
 Shown = Literal["features", "frames"]
+ARMS: tuple[Shown, ...] = ("features", "frames")
 
 
 @dataclass(frozen=True)
@@ -89,122 +93,174 @@ SMOKE = {
 }
 
 
-def beginning(run: LegacyRun, game: str) -> tuple[Clone, ReSUEncoder]:
-    """The saved clone of the game's best expert, and its code."""
-    name = CLONES[game]
+@dataclass(frozen=True)
+class Setting(rl_cells.Setting):
+    """One seed's learning; start: the saved clone that the policy begins as, or "nothing"."""
+
+    recipe: Recipe = field(kw_only=True)
+    start: str = field(kw_only=True)
+
+
+Cells = Mapping[Shown, Sequence[Mapping[str, Any]]]  # of each view: a result per seed
+
+
+def saved_clone(run: Run, name: str) -> tuple[Clone, ReSUEncoder]:
+    """A saved clone, and its code."""
     clone = Clone.load(run.results / "clones" / name, cloning.CLONED_BY[name] + (" --smoke" if run.smoke else ""))
     assert isinstance(clone.code, ReSUEncoder)
     return clone, clone.code
 
 
-def measure(run: LegacyRun, setting: Setting, recipe: Recipe, from_clone: bool, seed: int) -> dict[str, Any]:
-    """One seed: fit, learn, evaluate the final policy's likeliest actions in full games."""
+@measured(shelf="ppo")
+def measure(run: Run, s: Setting) -> dict[str, Any]:
+    """Fit, learn, evaluate the final policy's likeliest actions in full games."""
     log = run.config.tensorboard
-    if from_clone:
-        clone, code = beginning(run, setting.game)
-        played = atari_play.random_play(run.data, setting.game, setting.n_frames, seed, **TASKS[setting.game].env)
+    if s.start != "nothing":
+        clone, code = saved_clone(run, s.start)
+        played = atari_play.random_play(run.data, s.game, s.n_frames, s.seed, **TASKS[s.game].env)
         view = OnFeatures.through(code, played)
         learned = rl_cells.learn(
-            run.data, setting, rl_ppo, recipe, seed, view=view, name="from a clone", log=log, start=clone.head
+            run.data, s, rl_ppo, s.recipe, view=view, name="from a clone", log=log, start=clone.head
         )
-        return {**learned.as_result(), "clone": setting.evaluate(clone, seed, f"clone, seed {seed}")}
-    learned = rl_cells.learn(run.data, setting, rl_ppo, recipe, seed, log=log)
-    if seed == run.config.first_seed and isinstance(learned.policy, Clone):
-        learned.policy.save(run.results / "clones" / f"{setting.game}_ppo")
+        return {**learned.as_result(), "clone": s.evaluate(clone, f"clone, seed {s.seed}")}
+    learned = rl_cells.learn(run.data, s, rl_ppo, s.recipe, log=log)
+    if kept(run, s) and isinstance(learned.policy, Clone):
+        learned.policy.save(run.results / "clones" / f"{s.game}_ppo")
     return learned.as_result()
 
 
-def main(argv: list[str] | None = None) -> None:
-    """All seeds of all views, then table, verdicts and learning curves."""
-    config = parse_config(Config, argv, SMOKE)
-    require_positive(
-        config, "seeds", "n_frames", "steps", "segment", "frames_steps", "frames_segment", "n_envs", "games"
-    )
-    variant = ("" if config.game == "pong" else f"_{config.game}") + ("_clone" if config.start == "clone" else "")
-    run = start_run(__file__, config, "" if config.smoke else variant)
+def kept(run: Run, s: Setting) -> list[Path]:
+    """The files of the policy that is kept: the first seed's on features, from nothing."""
+    if s.seed != run.config.first_seed or s.view != "features" or s.start != "nothing":
+        return []
+    return [run.results / "clones" / f"{s.game}_ppo_{part}.npz" for part in ("encoder", "head")]
+
+
+def check(config: Config) -> None:
+    """Refuse empty runs."""
+    names = ("seeds", "n_frames", "steps", "segment", "frames_steps", "frames_segment", "n_envs", "games")
+    require_positive(config, *names)
+
+
+def variant(config: Config) -> str:
+    """A result per game and beginning."""
+    if config.smoke:
+        return ""
+    return ("" if config.game == "pong" else f"_{config.game}") + ("_clone" if config.start == "clone" else "")
+
+
+def views_of(c: Config) -> tuple[Shown, ...]:
+    """A clone's code is the only view when the policy begins as a clone."""
+    return ("features",) if c.start == "clone" else c.views
+
+
+def steps_of(c: Config, view: Shown) -> int:
+    """How long is learned."""
+    return c.steps if view == "features" else c.frames_steps
+
+
+def cells(run: Run) -> Cells:
+    """Of every view a cell per seed, side by side."""
     c = run.config
-    from_clone = c.start == "clone"
-    arms: dict[str, list[Any]] = {}
-    views: tuple[Shown, ...] = ("features",) if from_clone else c.views
-    for view in views:
-        recipe = Recipe(
-            *((c.steps, c.segment) if view == "features" else (c.frames_steps, c.frames_segment)),
-            c.n_envs,
-            learning_rate=RATES[view],
-        )
-        setting = Setting(c.game, view, c.n_frames, c.memory, c.grid, c.games, 0.0, c.max_steps)
-        if from_clone:
-            clone, code = beginning(run, c.game)
-            setting = replace(setting, memory=code.memory, grid=code.grid, actions=clone.class_names)
+    arms: dict[Shown, list[Setting]] = {}
+    for view in views_of(c):
+        segment = c.segment if view == "features" else c.frames_segment
+        recipe = Recipe(steps_of(c, view), segment, c.n_envs, learning_rate=RATES[view])
+        setting = Setting(
+            c.first_seed, c.game, view, c.n_frames, c.memory, c.grid, c.games, 0.0, c.max_steps, recipe=recipe,
+            start=c.start,
+        )  # fmt: skip
+        if c.start == "clone":
+            clone, code = saved_clone(run, CLONES[c.game])
             rate, entropy = GENTLE
-            recipe = replace(recipe, learning_rate=rate, entropy=entropy, critic_first=c.critic_first)
-        options = {**asdict(setting), "recipe": asdict(recipe), "start": CLONES[c.game] if from_clone else c.start}
-        arms[view] = [
-            (partial(measure, run, setting, recipe, from_clone, seed), {"seed": seed, **options})
-            for seed in range(c.first_seed, c.first_seed + c.seeds)
-        ]
-    cells = run.cells(arms, shelf="ppo")
+            setting = replace(
+                setting,
+                memory=code.memory,
+                grid=code.grid,
+                actions=clone.class_names,
+                recipe=replace(recipe, learning_rate=rate, entropy=entropy, critic_first=c.critic_first),
+                start=CLONES[c.game],
+            )
+        arms[view] = [replace(setting, seed=c.first_seed + i) for i in range(c.seeds)]
+    return run.cells(measure, arms, makes=partial(kept, run))
+
+
+def report(c: Config, found: Cells) -> Report:
+    """Table, verdicts, learning curves."""
     rng = np.random.default_rng(0)
     rows, verdicts, curves, means = [], [], {}, {}
     lines = {"target": TARGETS[c.game][0]}
     arrays: dict[str, Any] = {}
-    n_steps = {"features": c.steps, "frames": c.frames_steps}
-    for view, found in cells.items():
-        scores = np.array([cell["scores"][str(n_steps[view])] for cell in found])
+    longest = max(steps_of(c, view) for view in found)
+    for view, its in found.items():
+        scores = np.array([cell["scores"][str(steps_of(c, view))] for cell in its])
         means[view] = stats_ci.mean_over_games(scores)
         estimate = stats_ci.estimate(means[view], rng)
-        rows.append(
-            {
-                "policy": f"{LABELS[view]}, {n_steps[view] / 1e6:g} M steps",
-                "score [95 % interval over seeds]": str(estimate),
-                "worst and best game": f"{scores.min():.0f} .. {scores.max():.0f}",
-                "minutes of learning": f"{np.mean([cell['minutes'][-1] for cell in found]):.0f}",
-                "seeds x games": f"{c.seeds} x {c.games}",
-            }
-        )
-        verdicts += [
-            {
-                "claim": f"{LABELS[view]}: the final policy averages more than {target:g}",
-                "estimate": str(estimate),
-                "verdict": stats_ci.verdict_positive(stats_ci.estimate(means[view] - target, rng)),
-            }
-            for target in TARGETS[c.game]
-        ]
-        arrays[f"curves_{view}"] = rl_cells.curves(found)
-        curves[LABELS[view]] = rl_cells.stretched(
-            arrays[f"curves_{view}"], n_steps[view], max(n_steps[shown] for shown in cells)
-        )
+        rows.append(_row(c, view, its, scores, estimate))
+        for target in TARGETS[c.game]:
+            word = stats_ci.verdict_positive(stats_ci.estimate(means[view] - target, rng))
+            text = f"{LABELS[view]}: the final policy averages more than {target:g}"
+            verdicts.append(Verdict(f"{view} > {target:g}", text, estimate, word, target))
+        arrays[f"curves_{view}"] = rl_cells.curves(its)
+        curves[LABELS[view]] = rl_cells.stretched(arrays[f"curves_{view}"], steps_of(c, view), longest)
         arrays[f"scores_{view}"] = scores
-        arrays[f"minutes_{view}"] = np.array([cell["minutes"] for cell in found])
-    if from_clone:
-        arrays["scores_clone"] = before = np.array([cell["clone"] for cell in cells["features"]])
-        gain = stats_ci.paired_difference(means["features"], stats_ci.mean_over_games(before), rng)
-        rows.append({**dict.fromkeys(rows[0], ""), "policy": "the clone that it begins as",
-                     "score [95 % interval over seeds]": str(stats_ci.estimate(stats_ci.mean_over_games(before), rng)),
-                     "seeds x games": f"{c.seeds} x {c.games}"})  # fmt: skip
+        arrays[f"minutes_{view}"] = np.array([cell["minutes"] for cell in its])
+    if c.start == "clone":
+        arrays["scores_clone"] = before = np.array([cell["clone"] for cell in found["features"]])
+        row, verdict = _against_the_clone(c, means["features"], stats_ci.mean_over_games(before), rng)
+        rows.append({**dict.fromkeys(rows[0], ""), **row})
+        verdicts.append(verdict)
         lines["the clone:"] = float(before.mean())
         curves = {name: rl_cells.coarser(curve, 10) for name, curve in curves.items()}  # a clone's games are long
-        verdicts.append({"claim": "learning improves on the clone", "estimate": str(gain),
-                         "verdict": stats_ci.verdict_positive(gain)})  # fmt: skip
-    if len(cells) == 2:
-        gain = stats_ci.paired_difference(means["features"], means["frames"], rng)
-        verdicts.append({"claim": "final policies, learned in about as many minutes: features score above frames",
-                         "estimate": str(gain), "verdict": stats_ci.verdict_positive(gain)})  # fmt: skip
-        stop = min(n_steps.values())
-        returns = [
-            rl_cells.between(arrays[f"curves_{view}"], n_steps[view], 0.8 * stop, stop)
-            for view in ("features", "frames")
-        ]
-        if np.isfinite(returns).all():
-            gain = stats_ci.paired_difference(returns[0], returns[1], rng)
-            verdicts.append({"claim": f"training games up to {stop / 1e6:g} M steps: features return more than frames",
-                             "estimate": str(gain), "verdict": stats_ci.verdict_positive(gain)})  # fmt: skip
-    figure = figures.learning_curves(
-        curves, max(n_steps[view] for view in cells), lines,
+    if len(found) == 2:
+        verdicts += _against_frames(c, means, arrays, rng)
+    figure = partial(
+        figures.learning_curves, curves, longest, lines,
         f"{TASKS[c.game].label}: return of training games (sampled actions), one line per seed, n = {c.seeds}",
     )  # fmt: skip
-    run.finish(rows, verdicts, figure, **arrays)
+    return Report(rows, verdicts, {"": figure}, arrays=arrays)
 
+
+def _row(
+    c: Config, view: Shown, its: Sequence[Mapping[str, Any]], scores: np.ndarray, estimate: stats_ci.Estimate
+) -> dict[str, Any]:
+    return {
+        "policy": f"{LABELS[view]}, {steps_of(c, view) / 1e6:g} M steps",
+        "score [95 % interval over seeds]": estimate,
+        "worst and best game": f"{scores.min():.0f} .. {scores.max():.0f}",
+        "minutes of learning": f"{np.mean([cell['minutes'][-1] for cell in its]):.0f}",
+        "seeds x games": f"{c.seeds} x {c.games}",
+    }
+
+
+def _against_the_clone(
+    c: Config, final: np.ndarray, before: np.ndarray, rng: np.random.Generator
+) -> tuple[dict[str, Any], Verdict]:
+    gain = stats_ci.paired_difference(final, before, rng)
+    row = {
+        "policy": "the clone that it begins as",
+        "score [95 % interval over seeds]": stats_ci.estimate(before, rng),
+        "seeds x games": f"{c.seeds} x {c.games}",
+    }
+    return row, Verdict("learned > clone", "learning improves on the clone", gain, stats_ci.verdict_positive(gain))
+
+
+def _against_frames(
+    c: Config, means: Mapping[Shown, np.ndarray], arrays: Mapping[str, np.ndarray], rng: np.random.Generator
+) -> list[Verdict]:
+    gain = stats_ci.paired_difference(means["features"], means["frames"], rng)
+    text = "final policies, learned in about as many minutes: features score above frames"
+    verdicts = [Verdict("minutes: features > frames", text, gain, stats_ci.verdict_positive(gain))]
+    stop = min(c.steps, c.frames_steps)
+    returns = [rl_cells.between(arrays[f"curves_{view}"], steps_of(c, view), 0.8 * stop, stop) for view in ARMS]
+    if np.isfinite(returns).all():
+        gain = stats_ci.paired_difference(returns[0], returns[1], rng)
+        text = f"training games up to {stop / 1e6:g} M steps: features return more than frames"
+        verdicts.append(Verdict("steps: features > frames", text, gain, stats_ci.verdict_positive(gain)))
+    return verdicts
+
+
+STAGE = Stage(__file__, Config, cells, report, smoke=SMOKE, check=check, variant=variant)
 
 if __name__ == "__main__":
-    guard(main)
+    guard(STAGE.main)

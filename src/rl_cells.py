@@ -24,8 +24,9 @@ POINTS = 60  # of a learning curve
 
 @dataclass(frozen=True)
 class Setting:
-    """What is learned and how it is looked at.
+    """What is learned and how it is looked at; stages add their algorithm's recipe.
 
+    seed            of random play, learning and games
     game, view      "features": a layer-1 code fitted on random play; "frames": the DQN network
     n_frames        of random play, for the code or the pixel means  [agent steps]
     memory, grid    of the code
@@ -34,6 +35,7 @@ class Setting:
     actions         names of those that the learner has; by default the game's minimal set
     """
 
+    seed: int
     game: str
     view: Literal["features", "frames"]
     n_frames: int
@@ -55,18 +57,18 @@ class Setting:
         """The learner's actions."""
         return self.actions or AtariEnv(self.game, **self.env).action_names
 
-    def look(self, folder: Path, seed: int) -> View:
+    def look(self, folder: Path) -> View:
         """The view, fitted on this seed's random play in that folder."""
-        buffer = atari_play.random_play(folder, self.game, self.n_frames, seed, **TASKS[self.game].env)
+        buffer = atari_play.random_play(folder, self.game, self.n_frames, self.seed, **TASKS[self.game].env)
         if self.view == "frames":
             return OnFrames.fit(buffer)
         return OnFeatures.fit(buffer, memory=self.memory, n_units=4, grid=self.grid)
 
-    def evaluate(self, policy: Policy, seed: int, description: str) -> list[float]:
+    def evaluate(self, policy: Policy, description: str) -> list[float]:
         """Scores of this seed's evaluation games."""
         if self.epsilon:
             policy = Exploring(policy, self.epsilon, self.names)
-        seeds = (seed, atari_play.EVALUATION)
+        seeds = (self.seed, atari_play.EVALUATION)
         return [game.score for game in atari_play.play(policy, self.games, seeds, self.game, description, **self.env)]
 
 
@@ -90,7 +92,6 @@ def learn(
     setting: Setting,
     algorithm: ModuleType,
     recipe: Any,
-    seed: int,
     *,
     view: View | None = None,
     evaluate_at: Sequence[int] = (),
@@ -107,25 +108,25 @@ def learn(
     name        sets runs apart that differ in their beginning
     log         for TensorBoard, into learning/tensorboard/
     """
-    view = setting.look(folder, seed) if view is None else view
-    label = f"{algorithm.NAME} {setting.game} {setting.view} {name}".strip() + f", seed {seed}"
-    key = hashlib.sha256(repr((asdict(recipe), asdict(setting), name, seed)).encode()).hexdigest()[:16]
+    view = setting.look(folder) if view is None else view
+    label = f"{algorithm.NAME} {setting.game} {setting.view} {name}".strip() + f", seed {setting.seed}"
+    key = hashlib.sha256(repr((asdict(recipe), asdict(setting), name)).encode()).hexdigest()[:16]
     path = folder / "learning" / f"{algorithm.NAME}_{setting.game}_{key}.pt"
     wanted = {*evaluate_at, recipe.steps}
 
     def make_learner() -> rl_training.Segmented:
         env = rl_training.environments(setting.game, view, recipe.n_envs, setting.actions, **setting.env)
-        return algorithm.new_learner(env, recipe, view, seed, **beginning)
+        return algorithm.new_learner(env, recipe, view, setting.seed, **beginning)
 
     def after_segment(learner: rl_training.Segmented, segment: int) -> dict[str, list[float]]:
         steps = min(segment * recipe.segment, recipe.steps)
         if steps not in wanted:
             return {}
         policy = algorithm.policy(learner, view, setting.names)
-        return {str(steps): setting.evaluate(policy, seed, f"{label}, {steps} steps")}
+        return {str(steps): setting.evaluate(policy, f"{label}, {steps} steps")}
 
     logs = path.parent / "tensorboard" / label.replace(",", "").replace(" ", "_") if log else None
-    learner, progress = rl_training.train(make_learner, recipe.segment, seed, path, label, after_segment, logs)
+    learner, progress = rl_training.train(make_learner, recipe.segment, setting.seed, path, label, after_segment, logs)
     return Learned(
         {steps: scores for note in progress.notes for steps, scores in note.items()},
         rl_training.curve(progress.episodes, recipe.steps, POINTS),

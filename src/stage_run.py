@@ -37,6 +37,7 @@ from stage_report import Report, markdown_table, plain, verdict_row
 
 T = TypeVar("T")
 C = TypeVar("C")
+K = TypeVar("K")
 Measure = Callable[["Run", Any], Any]
 
 
@@ -151,10 +152,16 @@ class Run:
             self._computing += seconds
         return self._read(path)
 
-    def cells(self, measure: Measure, arms: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+    def cells(
+        self,
+        measure: Measure,
+        arms: Mapping[K, Sequence[Any]],
+        makes: Callable[[Any], Sequence[Path]] = lambda setting: (),
+    ) -> dict[K, list[Any]]:
         """As `cell` for each arm's settings; those that were not measured yet are measured side by side.
 
         measure   runs on one core, in a process of its own, and does not log; games that it plays follow one another
+        makes     the files that a setting's measurement leaves
         Returns   {arm: results in order}
         """
         keys = {arm: [self._key(measure, setting) for setting in settings] for arm, settings in arms.items()}
@@ -163,7 +170,7 @@ class Run:
             (path, key, setting)
             for arm, settings in arms.items()
             for path, key, setting in zip(paths[arm], keys[arm], settings, strict=True)
-            if not path.is_file()
+            if not path.is_file() or not all(made.exists() for made in makes(setting))
         ]
         if missing and not self.reading:
             started, at_once = time.perf_counter(), min(workers.n_cores(), len(missing))
