@@ -25,6 +25,7 @@ GAMES = ("pong", "breakout", "space_invaders", "asteroids", "enduro")
 SIDE = 84  # of an observation [pixels]
 _WAITS_FOR_FIRE = {"breakout": 101}  # game -> byte of the memory that is 0 while no ball is in play
 STEPS_PER_SECOND = 15  # agent steps per second of play
+MAX_STEPS = 27_000  # of a full game at most [agent steps]
 
 
 def _rom(game: str) -> Path:
@@ -81,7 +82,7 @@ class AtariEnv(gymnasium.Env):
         sticky: float = 0.25,
         frame_skip: int = 4,
         noop_max: int = 30,
-        max_steps: int = 27_000,
+        max_steps: int = MAX_STEPS,
         size: int = SIDE,
         max_over: int = 2,
         press_fire: bool = False,

@@ -10,7 +10,8 @@ Run        python src/bc_breakout.py                   (50 min on 2 cores; FIRE 
            python src/bc_breakout.py --smoke           (1 min, proves nothing)
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
@@ -19,24 +20,41 @@ import numpy as np
 import figures
 import stats_ci
 import transfer_cells
+from atari_env import MAX_STEPS
 from filter_shapes import cosine
 from players import TASKS
-from resu_streaming import StreamingReSU
-from stage_io import guard, parse_config, require_positive
-from stage_run import LegacyRun, start_run
-from transfer_cells import Arm, Protocol
+from stage_io import guard, require_positive
+from stage_report import Report
+from stage_run import Run, Stage, late, measured
+from stats_ci import Verdict
+from trained_cache import Setup, clone_of, fit
 
 SOURCE, TARGET = "pong", "breakout"
-# Arms: label, arm, clock. The original streamed with .99.
-ARMS: tuple[tuple[str, Arm, float], ...] = (
-    ("random filters", "random filters", 1.0),
-    ("Pong encoder, frozen", "frozen", 1.0),
-    ("Pong filters, Breakout's pixel means", "frozen filters", 1.0),
-    ("Pong encoder, streamed, alpha .99", "streamed", 0.99),
-    ("Pong encoder, streamed, alpha 1", "streamed", 1.0),
-    ("fitted on Breakout", "native", 1.0),
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A row: how Breakout's encoder comes about; alpha: the stream's clock per chunk (the original's .99)."""
+
+    label: str
+    kind: transfer_cells.Arm
+    alpha: float = 1.0
+
+    @property
+    def streamed(self) -> bool:
+        """Its filters moved."""
+        return self.kind == "streamed"
+
+
+ARMS = (
+    Arm("random filters", "random filters"),
+    Arm("Pong encoder, frozen", "frozen"),
+    Arm("Pong filters, Breakout's pixel means", "frozen filters"),
+    Arm("Pong encoder, streamed, alpha .99", "streamed", 0.99),
+    Arm("Pong encoder, streamed, alpha 1", "streamed"),
+    Arm("fitted on Breakout", "native"),
 )
-FROZEN, STREAMED, ADDED, FITTED = (ARMS[i][0] for i in (1, 3, 4, 5))
+FROZEN, STREAMED, ADDED, FITTED = (ARMS[i].label for i in (1, 3, 4, 5))
 ORIGINAL = {
     FROZEN: "14.8 +- 1.7 (acc .825)",
     STREAMED: "19.2 +- 2.5 (acc .817)",
@@ -55,126 +73,185 @@ class Config:
     epochs: int = 6  # passes over the demonstrations
     sticky: float = 0.25  # probability that the emulator repeats an action
     experts: Literal["original", "best"] = "original"  # who is imitated: experts of the original's kind, or the best
-    max_steps: int = 27_000  # games are cut here [agent steps]
+    max_steps: int = MAX_STEPS  # games are cut here [agent steps]
     smoke: bool = False  # seconds, proves nothing
 
 
 SMOKE = {"seeds": 2, "n_frames": 1200, "games": 1, "epochs": 1, "max_steps": 150}
 
 
-def drift(run: LegacyRun, protocol: Protocol, alpha: float, seed: int) -> dict[str, list]:
+@dataclass(frozen=True)
+class Drift:
+    """How filters move in a stream with one clock."""
+
+    part: str = field(default="drift", init=False)
+    alpha: float
+    seed: int
+    n_frames: int
+    chunk: int
+    sticky: float
+    experts: Literal["original", "best"] = late("original")
+    max_steps: int = late(MAX_STEPS)
+
+    @property
+    def setup(self) -> Setup:
+        """Whose games are streamed."""
+        return Setup(
+            self.n_frames, chunk=self.chunk, sticky=self.sticky, experts=self.experts, max_steps=self.max_steps
+        )
+
+
+@dataclass(frozen=True)
+class Saved:
+    """The clone of the target's expert that is kept under results/clones/: seed 0's, on the native encoder."""
+
+    name: str
+    setup: Setup
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Of each row, and of each clock of a stream, a result per seed."""
+
+    rows: Mapping[str, Sequence[Mapping[str, Any]]]
+    drifts: Mapping[float, Sequence[Mapping[str, Any]]]
+
+
+@measured()
+def drift(run: Run, s: Drift) -> dict[str, list]:
     """|cosine| of each filter with its Pong twin after 0, 1, 2, 4, ... chunks: {"frames": (n,), "cosine": (n, K)}."""
-    first = transfer_cells.fit(protocol, run.data, SOURCE, seed)
-    buffer = protocol.demonstrations(run.data, TARGET, seed)
-    streaming = StreamingReSU.from_encoder(first, alpha)
+    first = fit(s.setup, run.data, SOURCE, s.seed)
     frames_seen, cosines = [0], [[1.0] * first.n_units]
-    n_chunks = -(-len(buffer) // protocol.chunk)
-    for i, (frames, starts) in enumerate(buffer.chunks(protocol.chunk), start=1):
-        streaming.update(frames, starts=starts)
-        if i == n_chunks or i & (i - 1) == 0:
-            now = streaming.refit()
-            frames_seen.append(min(i * protocol.chunk, len(buffer)))
-            cosines.append([cosine(a, b) for a, b in zip(now.filters_, first.filters_, strict=True)])
+    for n, now in transfer_cells.milestones(first, s.setup.demonstrations(run.data, TARGET, s.seed), s.alpha, s.chunk):
+        frames_seen.append(n)
+        cosines.append([cosine(a, b) for a, b in zip(now.filters_, first.filters_, strict=True)])
     return {"frames": frames_seen, "cosine": cosines}
 
 
-def main(argv: list[str] | None = None) -> None:
-    """All cells, then table, verdicts and figures."""
-    config = parse_config(Config, argv, SMOKE)
+def check(config: Config) -> None:
+    """Refuse empty runs."""
     require_positive(config, "seeds", "n_frames", "games", "epochs")
-    protocol = Protocol(
-        config.n_frames,
-        config.games,
-        config.epochs,
-        sticky=config.sticky,
-        experts=config.experts,
-        max_steps=config.max_steps,
-    )
-    run = start_run(__file__, config, protocol.variant)
-    c = run.config
-    cells: dict[str, list] = {"random policy": [], "expert": [], **{label: [] for label, _, _ in ARMS}}
-    for seed in range(c.seeds):
-        cells["random policy"].append(transfer_cells.reference(run, protocol, TARGET, "random", seed))
-        cells["expert"].append(transfer_cells.reference(run, protocol, TARGET, "expert", seed))
-        for label, arm, alpha in ARMS:
-            n_stream = c.n_frames if arm == "streamed" else 0
-            cells[label].append(transfer_cells.cell(run, protocol, SOURCE, TARGET, arm, seed, n_stream, alpha))
-    encoder = transfer_cells.fit(protocol, run.data, TARGET, 0)
-    transfer_cells.clone_of(protocol, run.data, encoder, TARGET, 0).result.save(
-        run.results / "clones" / f"{TARGET}_{protocol.expert(TARGET)}"
-    )
 
-    rng = np.random.default_rng(0)
-    means = {label: stats_ci.mean_over_games([cell["scores"] for cell in found]) for label, found in cells.items()}
-    estimates = {label: stats_ci.estimate(values, rng) for label, values in means.items()}
-    accuracies = {label: np.array([cell["accuracy"] for cell in cells[label]]) for label, _, _ in ARMS}
-    table = [
-        {
-            "policy": label,
-            "original": ORIGINAL.get(label, ""),
-            "score [95 % interval over seeds]": str(estimates[label]),
-            "validation accuracy": str(stats_ci.estimate(accuracies[label], rng)) if label in accuracies else "",
-            "|cosine| of filters with Pong's": " ".join(
-                f"{x:.3f}" for x in np.mean([cell["twins"] for cell in found], axis=0)
-            )
-            if "streamed" in label
-            else "",
-            "steps per game": f"{np.mean([cell['lengths'] for cell in found]):.0f}",
-            "seeds x games": f"{c.seeds} x {c.games}",
-        }
-        for label, found in cells.items()
-    ]
-    margin = TASKS[TARGET].margin
-    verdicts = []
 
-    def judge(claim: str, difference: stats_ci.Estimate, verdict: str) -> None:
-        verdicts.append({"claim": claim, "estimate": str(difference), "verdict": verdict})
+def setup_of(c: Config) -> Setup:
+    """What all clones share."""
+    return Setup(c.n_frames, c.games, c.epochs, sticky=c.sticky, experts=c.experts, max_steps=c.max_steps)
 
-    for label in (STREAMED, ADDED):
-        difference = stats_ci.paired_difference(means[label], means[FITTED], rng)
-        judge(f"{label}: equivalent to fitting anew (within {margin:g})", difference,
-              stats_ci.verdict_equivalent(difference, margin))  # fmt: skip
-        difference = stats_ci.paired_difference(means[label], means[FROZEN], rng)
-        judge(f"{label}: better than frozen", difference, stats_ci.verdict_positive(difference))
-        twins = np.array([cell["twins"][1] for cell in cells[label]])
-        above = stats_ci.estimate(twins - 0.99, rng)
-        judge(f"{label}: filter 1 keeps a cosine of .99 or more with Pong's", stats_ci.estimate(twins, rng),
-              stats_ci.verdict_positive(above))  # fmt: skip
-    difference = stats_ci.paired_difference(means[FITTED], means[FROZEN], rng)
-    judge("fitting on Breakout: better than the frozen Pong encoder", difference, stats_ci.verdict_positive(difference))
-    difference = stats_ci.paired_difference(means[FITTED], means["random filters"], rng)
-    judge("fitting on Breakout: better than random filters", difference, stats_ci.verdict_positive(difference))
-    difference = stats_ci.paired_difference(accuracies[FITTED], accuracies["random filters"], rng)
-    judge("the same for validation accuracy", difference, stats_ci.verdict_positive(difference))
 
+def variant(config: Config) -> str:
+    """Other experts, and games without sticky actions, are results of their own."""
+    return setup_of(config).variant
+
+
+@measured()
+def save_clone(run: Run, s: Saved) -> str:
+    """Keep it; trained once for all stages."""
+    clone = clone_of(s.setup, run.data, fit(s.setup, run.data, TARGET, 0), TARGET, 0).result
+    clone.save(run.results / "clones" / s.name)
+    return s.name
+
+
+def cells(run: Run) -> Cells:
+    """Everybody's games, the saved clone, and how filters drift."""
+    c, setup = run.config, setup_of(run.config)
+    rows = {
+        "random policy": transfer_cells.references(run, setup, TARGET, "random"),
+        "expert": transfer_cells.references(run, setup, TARGET, "expert"),
+    }
+    for arm in ARMS:
+        n_stream = c.n_frames if arm.streamed else 0
+        rows[arm.label] = transfer_cells.cells(run, setup, SOURCE, TARGET, arm.kind, n_stream, arm.alpha)
+    name = f"{TARGET}_{setup.expert(TARGET)}" + ("" if c.sticky == Config.sticky else f"_sticky{c.sticky:g}")
+    files = [run.results / "clones" / f"{name}_{part}.npz" for part in ("encoder", "head")]
+    run.cell(save_clone, Saved(name, setup), makes=files)
     drifts = {
         alpha: [
-            run.cell(partial(drift, run, protocol, alpha, seed), part="drift", alpha=alpha, seed=seed,
-                     n_frames=c.n_frames, chunk=protocol.chunk, sticky=c.sticky)
+            run.cell(drift, Drift(alpha, seed, c.n_frames, setup.chunk, c.sticky, c.experts, c.max_steps))
             for seed in range(c.seeds)
         ]
         for alpha in (0.99, 1.0)
-    }  # fmt: skip
-    curves = {
-        f"alpha = {alpha:g}": (found[0]["frames"], np.array([cell["cosine"] for cell in found]))
-        for alpha, found in drifts.items()
     }
-    figure = {
-        "": figures.score_intervals(
-            list(cells), list(estimates.values()), list(means.values()),
-            f"Breakout, imitating the {protocol.expert(TARGET)} expert, sticky {c.sticky:g}: means of {c.games} games",
+    return Cells(rows, drifts)
+
+
+def report(c: Config, found: Cells) -> Report:
+    """Table, verdicts and figures."""
+    rng, setup = np.random.default_rng(0), setup_of(c)
+    means = {label: stats_ci.mean_over_games([cell["scores"] for cell in its]) for label, its in found.rows.items()}
+    estimates = {label: stats_ci.estimate(values, rng) for label, values in means.items()}
+    accuracies = {arm.label: np.array([cell["accuracy"] for cell in found.rows[arm.label]]) for arm in ARMS}
+    moved = {arm.label for arm in ARMS if arm.streamed}
+    rows = [
+        {
+            "policy": label,
+            "original": ORIGINAL.get(label, ""),
+            "score [95 % interval over seeds]": estimates[label],
+            "validation accuracy": stats_ci.estimate(accuracies[label], rng) if label in accuracies else "",
+            "|cosine| of filters with Pong's": " ".join(
+                f"{x:.3f}" for x in np.mean([cell["twins"] for cell in its], axis=0)
+            )
+            if label in moved
+            else "",
+            "steps per game": f"{np.mean([cell['lengths'] for cell in its]):.0f}",
+            "seeds x games": f"{c.seeds} x {c.games}",
+        }
+        for label, its in found.rows.items()
+    ]
+    verdicts = _verdicts(found, means, accuracies, rng)
+    curves = {
+        f"alpha = {alpha:g}": (its[0]["frames"], np.array([cell["cosine"] for cell in its]))
+        for alpha, its in found.drifts.items()
+    }
+    drawn = {
+        "": partial(
+            figures.score_intervals, list(found.rows), list(estimates.values()), list(means.values()),
+            f"Breakout, imitating the {setup.expert(TARGET)} expert, sticky {c.sticky:g}: means of {c.games} games",
             f"score per game; dots: {c.seeds} seeds, black: mean and 95 % bootstrap interval",
         ),
-        "__filters": figures.stream_curves(
-            curves, f"A Pong encoder streamed on Breakout: filters and their Pong twins, n = {c.seeds} seeds",
+        "__filters": partial(
+            figures.stream_curves, curves,
+            f"A Pong encoder streamed on Breakout: filters and their Pong twins, n = {c.seeds} seeds",
             "|cosine| with the Pong twin",
         ),
     }  # fmt: skip
-    arrays: dict[str, Any] = {label.replace(" ", "_").replace(",", ""): np.array([x["scores"] for x in found])
-                              for label, found in cells.items()}  # fmt: skip
-    arrays |= {f"drift_{a:g}": v[1] for a, v in zip(drifts, curves.values(), strict=True)}
-    run.finish(table, verdicts, figure, **arrays)
+    arrays: dict[str, Any] = {
+        label.replace(" ", "_").replace(",", ""): np.array([cell["scores"] for cell in its])
+        for label, its in found.rows.items()
+    }
+    arrays |= {f"drift_{a:g}": v[1] for a, v in zip(found.drifts, curves.values(), strict=True)}
+    return Report(rows, verdicts, drawn, arrays=arrays)
 
+
+def _verdicts(
+    found: Cells, means: Mapping[str, np.ndarray], accuracies: Mapping[str, np.ndarray], rng: np.random.Generator
+) -> list[Verdict]:
+    margin, verdicts = TASKS[TARGET].margin, []
+
+    def better(id: str, claim: str, a: np.ndarray, b: np.ndarray) -> Verdict:
+        difference = stats_ci.paired_difference(a, b, rng)
+        return Verdict(id, claim, difference, stats_ci.verdict_positive(difference))
+
+    for arm in (arm for arm in ARMS if arm.streamed):
+        label, clock = arm.label, f"streamed {arm.alpha:g}"
+        difference = stats_ci.paired_difference(means[label], means[FITTED], rng)
+        text = f"{label}: equivalent to fitting anew (within {margin:g})"
+        word = stats_ci.verdict_equivalent(difference, margin)
+        verdicts.append(Verdict(f"{clock} = native", text, difference, word, margin))
+        verdicts.append(better(f"{clock} > frozen", f"{label}: better than frozen", means[label], means[FROZEN]))
+        twins = np.array([cell["twins"][1] for cell in found.rows[label]])
+        word = stats_ci.verdict_positive(stats_ci.estimate(twins - 0.99, rng))
+        text = f"{label}: filter 1 keeps a cosine of .99 or more with Pong's"
+        verdicts.append(Verdict(f"{clock}: filter 1 kept", text, stats_ci.estimate(twins, rng), word, 0.99))
+    text = "fitting on Breakout: better than the frozen Pong encoder"
+    verdicts.append(better("native > frozen", text, means[FITTED], means[FROZEN]))
+    text, other = "fitting on Breakout: better than random filters", "random filters"
+    verdicts.append(better("native > random", text, means[FITTED], means[other]))
+    text = "the same for validation accuracy"
+    verdicts.append(better("accuracy: native > random", text, accuracies[FITTED], accuracies[other]))
+    return verdicts
+
+
+STAGE = Stage(__file__, Config, cells, report, smoke=SMOKE, check=check, variant=variant)
 
 if __name__ == "__main__":
-    guard(main)
+    guard(STAGE.main)

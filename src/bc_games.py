@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import clone_cells
+from atari_env import MAX_STEPS
 from clone_cells import ArmName
 from players import TASKS, expert_of
 from resu_conv import ReSUEncoder
@@ -48,7 +49,7 @@ class Config:
     grid: tuple[int, int] = (16, 8)  # pooling cells (rows, columns)
     memory: int = 8  # frames in the past of a filter
     rows: tuple[ArmName, ...] = ("random", "expert", "filters mlp", "pca mlp", "resu ridge", "resu linear", "resu mlp")
-    max_steps: int = 27_000  # games are cut here [agent steps]
+    max_steps: int = MAX_STEPS  # games are cut here [agent steps]
     smoke: bool = False  # seconds, proves nothing
 
 

@@ -13,7 +13,8 @@ Run        python src/bc_pong_cnn.py                   (25 min on 2 cores)
 """
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -25,15 +26,18 @@ import figures
 import heads
 import stats_ci
 import transfer_cells
+from atari_env import MAX_STEPS
 from convnet import ConvPolicy
 from players import TASKS
-from stage_io import guard, parse_config, require_positive
-from stage_run import LegacyRun, start_run
-from transfer_cells import Protocol
+from stage_io import guard, require_positive
+from stage_report import Report
+from stage_run import SPREAD, Run, Stage, late, measured
+from stats_ci import Verdict
+from trained_cache import Setup, clone_of, cnn_of, fit
 
 GAME = "pong"
 TUNING_SEED = 77
-SETTINGS = tuple((epochs, rate) for epochs in (3, 6) for rate in (3e-4, 1e-3))
+TRIED = tuple((epochs, rate) for epochs in (3, 6) for rate in (3e-4, 1e-3))
 
 
 @dataclass(frozen=True)
@@ -47,153 +51,198 @@ class Config:
     cnn_epochs: int = 6  # the same for the network
     cnn_learning_rate: float = 1e-3
     sticky: float = 0.25  # probability that the emulator repeats an action
-    max_steps: int = 27_000  # games are cut here [agent steps]
-    tune: bool = False  # try SETTINGS for both on the tuning seed instead
+    max_steps: int = MAX_STEPS  # games are cut here [agent steps]
+    tune: bool = False  # try TRIED for both on the tuning seed instead
     smoke: bool = False  # seconds, proves nothing
 
 
 SMOKE = {"seeds": 2, "n_frames": 1200, "games": 1, "epochs": 1, "cnn_epochs": 1, "max_steps": 150}
 
 
-def resu(run: LegacyRun, protocol: Protocol, seed: int) -> dict[str, Any]:
-    """One seed's ReSU + MLP clone: accuracy, seconds to fit encoder and head, games."""
-    buffer = protocol.demonstrations(run.data, GAME, seed)
+RESU, CNN = "ReSU + MLP 256x2", "DQN CNN, end to end"
+ORIGINAL = {
+    "expert": "-13.4", RESU: "-11.85 +- .86 (acc .861, 2 s)", CNN: "-10.85 +- 1.04 (acc .867 / .760, 10 s)",
+}  # fmt: skip
+Cells = Mapping[str, Sequence[Mapping[str, Any]]]  # of each row: a result per seed
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One seed of a row; the network's training counts where the network is trained."""
+
+    label: str
+    seed: int
+    setup: Setup = field(metadata=SPREAD)
+    cnn_epochs: int | None = late(None)
+    cnn_learning_rate: float | None = late(None)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One setting of both sides on the tuning seed, or what is tried."""
+
+    setup: Setup = field(metadata=SPREAD)
+    epochs_and_rates: tuple[tuple[int, float], ...] = TRIED
+
+
+@measured()
+def measure(run: Run, s: Setting) -> dict[str, Any]:
+    """Accuracy on held-out games, seconds to fit encoder and head or network, numbers that were trained, games."""
+    found = _resu(run, s) if s.label == RESU else _cnn(run, s)
+    run.log(f"{s.label}, seed {s.seed}: {np.mean(found['scores']):.2f}, {found['accuracy']:.3f}")
+    return found
+
+
+def _resu(run: Run, s: Setting) -> dict[str, Any]:
+    buffer = s.setup.demonstrations(run.data, GAME, s.seed)
     np.sum(buffer.frames[:, ::84], dtype=np.int64)  # from disk into memory
     started = time.perf_counter()
-    encoder = transfer_cells.fit(protocol, run.data, GAME, seed)
+    encoder = fit(s.setup, run.data, GAME, s.seed)
     fitted = time.perf_counter() - started
-    clone, accuracy, trained = transfer_cells.clone_of(protocol, run.data, encoder, GAME, seed)
+    clone, accuracy, trained = clone_of(s.setup, run.data, encoder, GAME, s.seed)
     return {
-        **protocol.play(clone, GAME, seed, f"ReSU + MLP, seed {seed}"),
+        **s.setup.play(clone, GAME, s.seed, f"ReSU + MLP, seed {s.seed}"),
         "accuracy": accuracy,
         "seconds": fitted + trained,
         "n_parameters": clone.head.n_parameters,
     }
 
 
-def cnn(run: LegacyRun, protocol: Protocol, seed: int) -> dict[str, Any]:
-    """One seed's CNN clone: accuracy, seconds to train, games."""
-    c = run.config
-    model, accuracy, seconds = transfer_cells.cnn_of(
-        protocol, run.data, GAME, seed, epochs=c.cnn_epochs, learning_rate=c.cnn_learning_rate
+def _cnn(run: Run, s: Setting) -> dict[str, Any]:
+    assert s.cnn_epochs is not None and s.cnn_learning_rate is not None
+    model, accuracy, seconds = cnn_of(
+        s.setup, run.data, GAME, s.seed, epochs=s.cnn_epochs, learning_rate=s.cnn_learning_rate
     )
-    policy = ConvPolicy(model, protocol.classes(GAME))
+    policy = ConvPolicy(model, s.setup.classes(GAME))
     return {
-        **protocol.play(policy, GAME, seed, f"CNN, seed {seed}"),
+        **s.setup.play(policy, GAME, s.seed, f"CNN, seed {s.seed}"),
         "accuracy": accuracy,
         "seconds": seconds,
         "n_parameters": model.n_parameters,
     }
 
 
-def tune(run: LegacyRun, protocol: Protocol) -> None:
+@measured()
+def tune(run: Run, s: Tried) -> list[dict[str, Any]]:
     """Validation accuracy of every setting for both sides on the tuning seed."""
-    buffer = protocol.demonstrations(run.data, GAME, TUNING_SEED)
-    names = protocol.classes(GAME)
-    actions = atari_play.environment(game=GAME, **protocol.env(GAME)).action_names
-    features = cloning.encode_buffer(transfer_cells.fit(protocol, run.data, GAME, TUNING_SEED), buffer)
+    setup = s.setup
+    buffer = setup.demonstrations(run.data, GAME, TUNING_SEED)
+    names = setup.classes(GAME)
+    actions = atari_play.environment(game=GAME, **setup.env(GAME)).action_names
+    features = cloning.encode_buffer(fit(setup, run.data, GAME, TUNING_SEED), buffer)
     classes = cloning.class_indices(buffer.targets, actions, names)
     taught, held_out = cloning.split_by_game(buffer, 0.1)
-    rows = []
-    for epochs, rate in SETTINGS:
+    found = []
+    for epochs, rate in s.epochs_and_rates:
         head = heads.fit_mlp(features, classes, len(names), TUNING_SEED, (256, 256), taught, held_out, epochs=epochs,
                              learning_rate=rate)  # fmt: skip
-        network = transfer_cells.cnn_of(protocol, run.data, GAME, TUNING_SEED, epochs=epochs, learning_rate=rate)
-        rows.append(
-            {
-                "epochs": epochs,
-                "learning rate": f"{rate:g}",
-                "ReSU + MLP": f"{np.mean(head.predict(features[held_out]) == classes[held_out]):.4f}",
-                "CNN": f"{network.accuracy:.4f}",
-            }
-        )
-        run.log(str(rows[-1]))
-    run.finish(rows)
+        network = cnn_of(setup, run.data, GAME, TUNING_SEED, epochs=epochs, learning_rate=rate)
+        accuracy = float(np.mean(head.predict(features[held_out]) == classes[held_out]))
+        found.append({"epochs": epochs, "rate": rate, "resu": accuracy, "cnn": network.accuracy})
+        run.log(str(found[-1]))
+    return found
 
 
-def main(argv: list[str] | None = None) -> None:
-    """All cells, then table, verdicts and the figure."""
-    config = parse_config(Config, argv, SMOKE)
+def check(config: Config) -> None:
+    """Refuse empty runs."""
     require_positive(config, "seeds", "n_frames", "games", "epochs", "cnn_epochs")
+
+
+def variant(config: Config) -> str:
+    """Tuning, and games without sticky actions, are results of their own."""
     sticky = "" if config.sticky == Config.sticky else f"_sticky{config.sticky:g}"
-    run = start_run(__file__, config, "_tuning" if config.tune else sticky)
+    return "_tuning" if config.tune else sticky
+
+
+def cells(run: Run) -> Cells:
+    """Of every row a cell per seed; or what was tried."""
     c = run.config
-    protocol = Protocol(c.n_frames, c.games, c.epochs, sticky=c.sticky, max_steps=c.max_steps)
+    setup = Setup(c.n_frames, c.games, c.epochs, sticky=c.sticky, max_steps=c.max_steps)
     if c.tune:
-        tune(run, protocol)
-        return
-    cells: dict[str, list] = {"random policy": [], "expert": [], "ReSU + MLP 256x2": [], "DQN CNN, end to end": []}
-    training = {"cnn_epochs": c.cnn_epochs, "cnn_learning_rate": c.cnn_learning_rate}
-    for seed in range(c.seeds):
-        cells["random policy"].append(transfer_cells.reference(run, protocol, GAME, "random", seed))
-        cells["expert"].append(transfer_cells.reference(run, protocol, GAME, "expert", seed))
-        for label, measure, more in (("ReSU + MLP 256x2", resu, {}), ("DQN CNN, end to end", cnn, training)):
-            cells[label].append(
-                run.cell(partial(measure, run, protocol, seed), label=label, seed=seed, **protocol.options, **more)
-            )
-            run.log(
-                f"{label}, seed {seed}: {np.mean(cells[label][-1]['scores']):.2f}, {cells[label][-1]['accuracy']:.3f}"
-            )
-    rng = np.random.default_rng(0)
-    means = {label: stats_ci.mean_over_games([x["scores"] for x in found]) for label, found in cells.items()}
-    estimates = {label: stats_ci.estimate(values, rng) for label, values in means.items()}
-    original = {
-        "expert": "-13.4", "ReSU + MLP 256x2": "-11.85 +- .86 (acc .861, 2 s)",
-        "DQN CNN, end to end": "-10.85 +- 1.04 (acc .867 / .760, 10 s)",
-    }  # fmt: skip
-    table = []
-    for label, found in cells.items():
-        learned = "accuracy" in found[0]
-        table.append(
-            {
-                "policy": label,
-                "original": original.get(label, ""),
-                "score [95 % interval over seeds]": str(estimates[label]),
-                "seed to seed sd": f"{means[label].std(ddof=1):.2f}" if c.seeds > 1 else "",
-                "validation accuracy": str(stats_ci.estimate([x["accuracy"] for x in found], rng)) if learned else "",
-                "parameters trained": f"{found[0]['n_parameters']:,}" if learned else "",
-                "fit [s]": f"{np.median([x['seconds'] for x in found]):.1f}" if learned else "",
-                "seeds x games": f"{c.seeds} x {c.games}",
-            }
+        return {"tried": run.cell(tune, Tried(setup))}
+    seeds = range(c.seeds)
+    return {
+        "random policy": transfer_cells.references(run, setup, GAME, "random"),
+        "expert": transfer_cells.references(run, setup, GAME, "expert"),
+        RESU: [run.cell(measure, Setting(RESU, seed, setup)) for seed in seeds],
+        CNN: [run.cell(measure, Setting(CNN, seed, setup, c.cnn_epochs, c.cnn_learning_rate)) for seed in seeds],
+    }
+
+
+def report(c: Config, found: Cells) -> Report:
+    """Table, verdicts and the figure."""
+    if c.tune:
+        return Report(
+            [
+                {
+                    "epochs": one["epochs"],
+                    "learning rate": f"{one['rate']:g}",
+                    "ReSU + MLP": f"{one['resu']:.4f}",
+                    "CNN": f"{one['cnn']:.4f}",
+                }
+                for one in found["tried"]
+            ]
         )
-    margin = TASKS[GAME].margin
-    ours, theirs = means["ReSU + MLP 256x2"], means["DQN CNN, end to end"]
-    difference = stats_ci.paired_difference(theirs, ours, rng)
-    accuracy = stats_ci.paired_difference(
-        [x["accuracy"] for x in cells["DQN CNN, end to end"]], [x["accuracy"] for x in cells["ReSU + MLP 256x2"]], rng
-    )
-    seconds = np.array([[x["seconds"] for x in cells[label]] for label in ("DQN CNN, end to end", "ReSU + MLP 256x2")])
-    ratio = stats_ci.estimate(np.log10(seconds[0] / seconds[1]), rng)
-    verdicts = [
-        {
-            "claim": f"CNN and ReSU + MLP score alike (within {margin:g})",
-            "estimate": str(difference),
-            "verdict": stats_ci.verdict_equivalent(difference, margin),
-        },
-        {
-            "claim": "the CNN scores more than ReSU + MLP",
-            "estimate": str(difference),
-            "verdict": stats_ci.verdict_positive(difference),
-        },
-        {
-            "claim": "the CNN's validation accuracy is higher",
-            "estimate": str(accuracy),
-            "verdict": stats_ci.verdict_positive(accuracy),
-        },
-        {
-            "claim": "the CNN takes longer to fit (log10 of the ratio of times)",
-            "estimate": str(ratio),
-            "verdict": stats_ci.verdict_positive(ratio),
-        },
-    ]
-    figure = figures.score_intervals(
-        list(cells), list(estimates.values()), list(means.values()),
+    rng = np.random.default_rng(0)
+    means = {label: stats_ci.mean_over_games([cell["scores"] for cell in its]) for label, its in found.items()}
+    estimates = {label: stats_ci.estimate(values, rng) for label, values in means.items()}
+    rows = [_row(c, label, its, means[label], estimates[label], rng) for label, its in found.items()]
+    seconds = np.array([[cell["seconds"] for cell in found[label]] for label in (CNN, RESU)])
+    verdicts = _verdicts(found, means, seconds, rng)
+    figure = partial(
+        figures.score_intervals, list(found), list(estimates.values()), list(means.values()),
         f"Pong, imitating the reactive expert, sticky {c.sticky:g}: mean of {c.games} games per seed",
         f"score per game; dots: {c.seeds} seeds, black: mean and 95 % bootstrap interval",
     )  # fmt: skip
     arrays: dict[str, Any] = {label.split(" ")[0]: values for label, values in means.items()}
-    run.finish(table, verdicts, figure, **arrays, seconds=seconds)
+    return Report(rows, verdicts, {"": figure}, arrays={**arrays, "seconds": seconds})
 
+
+def _row(
+    c: Config,
+    label: str,
+    its: Sequence[Mapping[str, Any]],
+    means: np.ndarray,
+    estimate: stats_ci.Estimate,
+    rng: np.random.Generator,
+) -> dict[str, Any]:
+    learned = "accuracy" in its[0]
+    return {
+        "policy": label,
+        "original": ORIGINAL.get(label, ""),
+        "score [95 % interval over seeds]": estimate,
+        "seed to seed sd": f"{means.std(ddof=1):.2f}" if c.seeds > 1 else "",
+        "validation accuracy": stats_ci.estimate([cell["accuracy"] for cell in its], rng) if learned else "",
+        "parameters trained": f"{its[0]['n_parameters']:,}" if learned else "",
+        "fit [s]": f"{np.median([cell['seconds'] for cell in its]):.1f}" if learned else "",
+        "seeds x games": f"{c.seeds} x {c.games}",
+    }
+
+
+def _verdicts(
+    found: Cells, means: Mapping[str, np.ndarray], seconds: np.ndarray, rng: np.random.Generator
+) -> list[Verdict]:
+    margin = TASKS[GAME].margin
+    gap = stats_ci.paired_difference(means[CNN], means[RESU], rng)
+    accuracies = {label: [cell["accuracy"] for cell in found[label]] for label in (CNN, RESU)}
+    accuracy = stats_ci.paired_difference(accuracies[CNN], accuracies[RESU], rng)
+    ratio = stats_ci.estimate(np.log10(seconds[0] / seconds[1]), rng)
+    alike = stats_ci.verdict_equivalent(gap, margin)
+    return [
+        Verdict("CNN = ReSU", f"CNN and ReSU + MLP score alike (within {margin:g})", gap, alike, margin),
+        Verdict("CNN > ReSU", "the CNN scores more than ReSU + MLP", gap, stats_ci.verdict_positive(gap)),
+        Verdict(
+            "accuracy: CNN > ReSU", "the CNN's validation accuracy is higher", accuracy,
+            stats_ci.verdict_positive(accuracy),
+        ),
+        Verdict(
+            "seconds: CNN > ReSU", "the CNN takes longer to fit (log10 of the ratio of times)", ratio,
+            stats_ci.verdict_positive(ratio),
+        ),
+    ]  # fmt: skip
+
+
+STAGE = Stage(__file__, Config, cells, report, smoke=SMOKE, check=check, variant=variant)
 
 if __name__ == "__main__":
-    guard(main)
+    guard(STAGE.main)

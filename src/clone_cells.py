@@ -17,6 +17,7 @@ import figures
 import player_cells
 import resu_controls
 import stats_ci
+from atari_env import MAX_STEPS
 from player_cells import Player
 from players import TASKS, demonstrations
 from resu_conv import ReSUEncoder
@@ -78,13 +79,13 @@ class Setting:
     epochs: int
     grid: tuple[int, int]
     memory: int
-    max_steps: int = player_cells.FULL
+    max_steps: int = MAX_STEPS
     source: str = late("ram")
 
     @property
     def limit(self) -> dict[str, int]:
         """The option that cuts games, if they are cut."""
-        return {} if self.max_steps == player_cells.FULL else {"max_steps": self.max_steps}
+        return {} if self.max_steps == MAX_STEPS else {"max_steps": self.max_steps}
 
     @property
     def env(self) -> dict[str, Any]:

@@ -24,6 +24,7 @@ import figures
 import rl_cells
 import rl_dqn
 import stats_ci
+from atari_env import MAX_STEPS
 from rl_dqn import Recipe
 from stage_io import guard, require_positive
 from stage_report import Report
@@ -75,7 +76,7 @@ class Config:
     grid: tuple[int, int] = (18, 8)  # pooling cells (rows, columns)
     games: int = 20  # evaluation games per seed
     epsilon: float = 0.01  # share of random actions in them
-    max_steps: int = 27_000  # games are cut here [agent steps]
+    max_steps: int = MAX_STEPS  # games are cut here [agent steps]
     tensorboard: bool = False  # a log in data/learning/tensorboard/ (its package is not among the requirements)
     smoke: bool = False  # seconds, proves nothing
 

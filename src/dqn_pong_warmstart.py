@@ -31,8 +31,7 @@ import figures
 import rl_cells
 import rl_dqn
 import stats_ci
-import transfer_cells
-from atari_env import AtariEnv
+from atari_env import MAX_STEPS, AtariEnv
 from atari_play import Exploring
 from cloning import Clone
 from heads import DenseHead, Scaling
@@ -42,7 +41,7 @@ from stage_io import guard, require_positive
 from stage_report import Report
 from stage_run import Run, Stage, measured
 from stats_ci import Verdict
-from transfer_cells import Protocol
+from trained_cache import Setup, clone_of, fit
 
 GAME = "pong"
 CALIBRATION = 3  # purpose of the clone's games from which its values are fitted, beside atari_play.EVALUATION
@@ -87,7 +86,7 @@ class Config:
     leash: float = 1.0  # weight of the divergence from the clone at the beginning
     epsilon: float = 0.02  # share of random actions, always
     games: int = 20  # evaluation games per seed
-    max_steps: int = 27_000  # games are cut here [agent steps]
+    max_steps: int = MAX_STEPS  # games are cut here [agent steps]
     tensorboard: bool = False  # a log in data/learning/tensorboard/ (its package is not among the requirements)
     smoke: bool = False  # seconds, proves nothing
 
@@ -123,10 +122,10 @@ class Cells:
 
 def clone_and_view(run: Run, s: rl_cells.Setting) -> tuple[Clone, OnFeatures]:
     """This seed's clone of the reactive expert, and the view through its code."""
-    protocol = Protocol(s.n_frames, epochs=1 if run.smoke else 6, max_steps=s.max_steps)
-    encoder = transfer_cells.fit(protocol, run.data, GAME, s.seed)
-    clone = transfer_cells.clone_of(protocol, run.data, encoder, GAME, s.seed).result
-    features = cloning.encode_buffer(encoder, protocol.demonstrations(run.data, GAME, s.seed))
+    setup = Setup(s.n_frames, epochs=1 if run.smoke else 6, max_steps=s.max_steps)
+    encoder = fit(setup, run.data, GAME, s.seed)
+    clone = clone_of(setup, run.data, encoder, GAME, s.seed).result
+    features = cloning.encode_buffer(encoder, setup.demonstrations(run.data, GAME, s.seed))
     return clone, OnFeatures(encoder, Scaling.fit(features))
 
 
@@ -180,7 +179,7 @@ def recipe_of(c: Config, arm: Arm) -> Recipe:
 def cells(run: Run) -> Cells:
     """The clones, then of every arm a cell per seed, side by side."""
     c = run.config
-    actions = Protocol().classes(GAME)
+    actions = Setup().classes(GAME)
 
     def look(seed: int) -> tuple[Any, ...]:
         return seed, GAME, "features", c.n_frames, 8, (16, 8), c.games, c.epsilon, c.max_steps, actions

@@ -17,6 +17,7 @@ import numpy as np
 import figures
 import player_cells
 import stats_ci
+from atari_env import MAX_STEPS
 from player_cells import Player
 from players import TASKS
 from stage_io import guard, require_positive
@@ -35,7 +36,7 @@ class Config:
     n_games: int = 20  # per seed with labels from RAM
     pixel_games: int = 4  # per seed with labels from pixels
     sticky: tuple[float, ...] = (0.25, 0.0)  # probabilities of a repeated action
-    max_steps: int = 27_000  # games are cut here [agent steps]
+    max_steps: int = MAX_STEPS  # games are cut here [agent steps]
     smoke: bool = False  # seconds, proves nothing
 
 

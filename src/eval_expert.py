@@ -19,6 +19,7 @@ import numpy as np
 import figures
 import player_cells
 import stats_ci
+from atari_env import MAX_STEPS
 from player_cells import Player
 from players import TASKS
 from stage_io import guard, require_positive
@@ -45,7 +46,7 @@ class Config:
     pixel_games: int = 4  # per seed with labels from pixels
     enduro_games: int = 4  # per seed: an expert's game lasts 24,000 steps
     sticky: tuple[float, ...] = (0.25, 0.0)  # probabilities of a repeated action; Enduro is played with the first alone
-    max_steps: int = 27_000  # games are cut here [agent steps]
+    max_steps: int = MAX_STEPS  # games are cut here [agent steps]
     smoke: bool = False  # seconds, proves nothing
 
 

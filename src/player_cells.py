@@ -10,10 +10,9 @@ import numpy as np
 
 import atari_play
 import stats_ci
+from atari_env import MAX_STEPS
 from players import TASKS
 from stage_run import Run, late, measured
-
-FULL = 27_000  # agent steps of a full game at most
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Player:
     expert: str
     source: str = "ram"
     sticky: float = 0.25
-    max_steps: int = late(FULL)
+    max_steps: int = late(MAX_STEPS)
 
     @property
     def label(self) -> str:
@@ -43,7 +42,7 @@ class Player:
     @property
     def env(self) -> dict[str, Any]:
         """Options of `AtariEnv` beside sticky."""
-        limit = {} if self.max_steps == FULL else {"max_steps": self.max_steps}
+        limit = {} if self.max_steps == MAX_STEPS else {"max_steps": self.max_steps}
         return {**TASKS[self.game].env, **limit}
 
     def policy(self) -> atari_play.Policy:
@@ -54,7 +53,7 @@ class Player:
         return make(source=self.source) if self.source != "ram" else make()
 
 
-def lineup(game: str, sticky: float, games: int, pixel_games: int, max_steps: int = FULL) -> list[Player]:
+def lineup(game: str, sticky: float, games: int, pixel_games: int, max_steps: int = MAX_STEPS) -> list[Player]:
     """Random play and every expert of a game, from RAM and, where they can, from pixels; of seed 0."""
     found = [Player(0, games, game, "random", sticky=sticky, max_steps=max_steps)]
     for name, make in TASKS[game].experts.items():

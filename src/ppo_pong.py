@@ -30,6 +30,7 @@ import figures
 import rl_cells
 import rl_ppo
 import stats_ci
+from atari_env import MAX_STEPS
 from cloning import Clone
 from players import TASKS
 from resu_conv import ReSUEncoder
@@ -73,7 +74,7 @@ class Config:
     memory: int = 4  # frames in the past of a filter, and number of filters
     grid: tuple[int, int] = (18, 8)  # pooling cells (rows, columns)
     games: int = 20  # evaluation games per seed
-    max_steps: int = 27_000  # games are cut here [agent steps]
+    max_steps: int = MAX_STEPS  # games are cut here [agent steps]
     tensorboard: bool = False  # a log in data/learning/tensorboard/ (its package is not among the requirements)
     smoke: bool = False  # seconds, proves nothing
 

@@ -12,9 +12,8 @@ from typing import Any, Literal
 import numpy as np
 
 import atari_play
-import player_cells
 import rl_training
-from atari_env import AtariEnv
+from atari_env import MAX_STEPS, AtariEnv
 from atari_play import Exploring, Policy
 from players import TASKS
 from rl_training import OnFeatures, OnFrames, View
@@ -49,7 +48,7 @@ class Setting:
     @property
     def env(self) -> dict[str, Any]:
         """Options of `AtariEnv`."""
-        limit = {} if self.max_steps == player_cells.FULL else {"max_steps": self.max_steps}
+        limit = {} if self.max_steps == MAX_STEPS else {"max_steps": self.max_steps}
         return {**TASKS[self.game].env, **limit}
 
     @property

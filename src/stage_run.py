@@ -39,6 +39,7 @@ T = TypeVar("T")
 C = TypeVar("C")
 K = TypeVar("K")
 Measure = Callable[["Run", Any], Any]
+SPREAD = {"spread": True}  # metadata of a setting's field that is a setting itself: its fields count as the whole's own
 
 
 def measured(shelf: str = "", version: int = 1) -> Callable[[Measure], Measure]:
@@ -63,10 +64,12 @@ def late(default: Any) -> Any:
 def key_of(setting: Any) -> Any:
     """What names a cell: a frozen dataclass (a mapping, in tests) as JSON holds it, without late fields at default."""
     if dataclasses.is_dataclass(setting) and not isinstance(setting, type):
-        fields = [f for f in dataclasses.fields(setting) if f.compare]
-        values = {f.name: getattr(setting, f.name) for f in fields}
-        ripe = [f.name for f in fields if not (f.metadata.get("late") and values[f.name] == f.default)]
-        return {name: key_of(values[name]) for name in ripe}
+        key: dict[str, Any] = {}
+        for f in dataclasses.fields(setting):
+            value = getattr(setting, f.name)
+            if f.compare and not (f.metadata.get("late") and value == f.default):
+                key |= key_of(value) if f.metadata.get("spread") else {f.name: key_of(value)}
+        return key
     if isinstance(setting, Mapping):
         return {str(key): key_of(value) for key, value in setting.items()}
     return [key_of(item) for item in setting] if isinstance(setting, (list, tuple)) else plain(setting)

@@ -14,13 +14,13 @@ import numpy as np
 
 import probes
 import resu_controls
+import transfer_cells
 from atari_env import GAMES
 from atari_play import Buffer, load_or_collect, random_play
 from enduro_expert import EnduroExpert
 from filter_shapes import cosine
 from resu_conv import ReSUEncoder
 from resu_core import canonical_directions
-from resu_streaming import StreamingReSU
 from stage_run import Run, measured
 
 # How moments become filters: ours, and one that gives the original's top correlations in Pong, Breakout and Enduro.
@@ -95,27 +95,17 @@ def stream(folder: Path, s: Stream) -> tuple[list[dict[str, Any]], ReSUEncoder]:
     buffer = random_play(folder, s.target, s.n_frames, s.seed)
     native = ReSUEncoder().fit(buffer.episode_frames())
     covariance = native.moments_.C_pp
-    streaming = StreamingReSU.from_encoder(start, s.alpha)
-    points = []
-
-    def note(n_chunks: int) -> ReSUEncoder:
-        encoder = streaming.refit() if n_chunks else start
-        pairs = list(zip(encoder.filters_, native.filters_, strict=True))
+    points, encoder = [], start
+    for n, now in [(0, start), *transfer_cells.milestones(start, buffer, s.alpha, s.chunk)]:
+        pairs = list(zip(now.filters_, native.filters_, strict=True))
         points.append(
             {
-                "frames": min(n_chunks * s.chunk, len(buffer)),
+                "frames": n,
                 "cosine": [cosine(a, b) for a, b in pairs],
                 "response": [cosine(a, b, covariance) for a, b in pairs],
             }
         )
-        return encoder
-
-    encoder = note(0)
-    n_chunks = -(-len(buffer) // s.chunk)
-    for i, (frames, starts) in enumerate(buffer.chunks(s.chunk), start=1):
-        streaming.update(frames, starts=starts)
-        if i == n_chunks or i & (i - 1) == 0:
-            encoder = note(i)
+        encoder = now
     return points, encoder
 
 

@@ -10,9 +10,10 @@ Run        python src/transfer_forgetting.py                   (60 min on 2 core
            python src/transfer_forgetting.py --smoke           (1 min, proves nothing)
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -21,13 +22,17 @@ import convnet
 import figures
 import stats_ci
 import transfer_cells
+from atari_env import MAX_STEPS
+from atari_play import Policy
 from cloning import Clone
 from convnet import ConvNet, ConvPolicy
 from players import TASKS
 from resu_conv import ReSUEncoder
-from stage_io import guard, parse_config, require_positive
-from stage_run import LegacyRun, start_run
-from transfer_cells import Protocol
+from stage_io import guard, require_positive
+from stage_report import Report
+from stage_run import SPREAD, Run, Stage, late, measured
+from stats_ci import Estimate, Verdict
+from trained_cache import Setup, clone_of, cnn_of, fit
 
 HOME, OTHER = "pong", "breakout"
 CLOCKS = (0.99, 1.0)
@@ -46,177 +51,211 @@ class Config:
     cnn_learning_rate: float = 1e-3
     sticky: float = 0.25  # probability that the emulator repeats an action
     experts: Literal["original", "best"] = "original"  # who is imitated: experts of the original's kind, or the best
-    max_steps: int = 27_000  # games are cut here [agent steps]
+    max_steps: int = MAX_STEPS  # games are cut here [agent steps]
     smoke: bool = False  # seconds, proves nothing
 
 
 SMOKE = {"seeds": 2, "n_frames": 1200, "games": 1, "epochs": 1, "cnn_epochs": 1, "max_steps": 150}
 
 
-def resu_arms(run: LegacyRun, protocol: Protocol, seed: int) -> dict[str, Callable[[], Any]]:
-    """label: makes a Pong clone after adaptation to Breakout."""
-    home = transfer_cells.fit(protocol, run.data, HOME, seed)
-    other = protocol.demonstrations(run.data, OTHER, seed)
+@dataclass(frozen=True)
+class Arm:
+    """A row that is measured here.
 
-    def after(alpha: float, kept: int = 0) -> ReSUEncoder:
-        """The streamed encoder, of which the first `kept` of these stay Pong's: pixel means, gains, weak filters."""
-        moved = transfer_cells.stream(home, other, protocol.n_frames, alpha, protocol.chunk)
-        if not kept:
-            return moved
-        filters = moved.filters_.copy()
-        if kept > 1:
-            filters *= np.linalg.norm(home.filters_, axis=1, keepdims=True) / np.linalg.norm(
-                filters, axis=1, keepdims=True
-            )
-        if kept > 2:
-            filters[STRONG:] = home.filters_[STRONG:]
-        return ReSUEncoder().with_filters(filters, home.mean_)
+    game    that is played
+    alpha   of ReSU: the clock of the stream on the other game; None: a network
+    kept    of ReSU: how much of the encoder stays Pong's under the old head: 0 nothing, 1 pixel means, 2 gains as well,
+            3 and the weak filters; None: nothing, and the head is refitted
+    network of a network: how it was trained
+    """
 
-    def old_head(alpha: float, kept: int = 0) -> Clone:
-        encoder = after(alpha, kept)
-        clone = transfer_cells.clone_of(protocol, run.data, home, HOME, seed).result
-        return Clone(encoder, clone.head, clone.class_names)
+    label: str
+    game: str = HOME
+    alpha: float | None = None
+    kept: int | None = 0
+    network: Literal["", "scratch", "tuned", "old last layer", "refitted last layer"] = ""
 
-    def new_head(alpha: float) -> Clone:
-        return transfer_cells.clone_of(protocol, run.data, after(alpha), HOME, seed).result
-
-    arms: dict[str, Callable[[], Any]] = {}
-    for alpha in CLOCKS:
-        name = f"ReSU, alpha {alpha:g}"
-        arms[f"{name}: head kept"] = partial(old_head, alpha)
-        arms[f"{name}: head and pixel means kept"] = partial(old_head, alpha, 1)
-        arms[f"{name}: head, means and gains kept"] = partial(old_head, alpha, 2)
-        arms[f"{name}: head, means, gains and filters 3, 4 kept"] = partial(old_head, alpha, 3)
-        arms[f"{name}: head refitted"] = partial(new_head, alpha)
-    return arms
+    @property
+    def kind(self) -> str:
+        """Whose "before" it is compared with."""
+        return "CNN" if self.network else "ReSU"
 
 
-def cnn_arms(run: LegacyRun, protocol: Protocol, seed: int) -> dict[str, tuple[str, Callable[[], ConvPolicy]]]:
-    """label: (game, makes a network's policy), before and after fine-tuning on Breakout."""
-    c = run.config
-    training = {"epochs": c.cnn_epochs, "learning_rate": c.cnn_learning_rate}
+KEPT: dict[int | None, str] = {
+    0: "head kept",
+    1: "head and pixel means kept",
+    2: "head, means and gains kept",
+    3: "head, means, gains and filters 3, 4 kept",
+    None: "head refitted",
+}
+ARMS = (
+    *(Arm(f"ReSU, alpha {alpha:g}: {text}", alpha=alpha, kept=kept) for alpha in CLOCKS for kept, text in KEPT.items()),
+    Arm("CNN: before", network="scratch"),
+    Arm("CNN, fine-tuned: last layer kept", network="old last layer"),
+    Arm("CNN, fine-tuned: last layer refitted", network="refitted last layer"),
+    Arm("CNN on Breakout, from scratch", OTHER, network="scratch"),
+    Arm("CNN on Breakout, fine-tuned from Pong", OTHER, network="tuned"),
+)
+BEFORE = {"ReSU": "ReSU: before", "CNN": "CNN: before"}
+FITTED_THERE, STREAMED_THERE = "ReSU on Breakout, fitted there", "ReSU on Breakout, streamed from Pong"
+ORIGINAL = {BEFORE["ReSU"]: "-10.6 +- 1.2", "ReSU, alpha 0.99: head kept": "-11.0 +- 1.0"}
+Cells = Mapping[str, Sequence[Mapping[str, Any]]]  # of each row: a result per seed
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One seed of an arm, by its label; the network's training counts where there is a network."""
+
+    label: str
+    seed: int
+    setup: Setup = field(metadata=SPREAD)
+    cnn_epochs: int | None = late(None)
+    cnn_learning_rate: float | None = late(None)
+
+
+@measured()
+def measure(run: Run, s: Setting) -> dict[str, Any]:
+    """This seed's evaluation games: scores and lengths."""
+    arm = next(arm for arm in ARMS if arm.label == s.label)
+    policy: Policy = _resu(run.data, s, arm) if arm.alpha is not None else _network_policy(run.data, s, arm)
+    result = s.setup.play(policy, arm.game, s.seed, f"{s.label}, seed {s.seed}")
+    run.log(f"{s.label}, seed {s.seed}: {np.mean(result['scores']):.1f}")
+    return result
+
+
+def _resu(folder: Path, s: Setting, arm: Arm) -> Clone:
+    """The Pong clone after its encoder was streamed on the other game."""
+    assert arm.alpha is not None
+    home = fit(s.setup, folder, HOME, s.seed)
+    other = s.setup.demonstrations(folder, OTHER, s.seed)
+    moved = transfer_cells.stream(home, other, s.setup.n_frames, arm.alpha, s.setup.chunk)
+    if arm.kept is None:
+        return clone_of(s.setup, folder, moved, HOME, s.seed).result
+    clone = clone_of(s.setup, folder, home, HOME, s.seed).result
+    return Clone(restored(moved, home, arm.kept), clone.head, clone.class_names)
+
+
+def restored(moved: ReSUEncoder, home: ReSUEncoder, kept: int) -> ReSUEncoder:
+    """The streamed encoder, of which the first `kept` of these are home's again: pixel means, gains, weak filters."""
+    if not kept:
+        return moved
+    filters = moved.filters_.copy()
+    if kept > 1:
+        gains = np.linalg.norm(home.filters_, axis=1) / np.linalg.norm(filters, axis=1)
+        filters *= gains[:, None]
+    if kept > 2:
+        filters[STRONG:] = home.filters_[STRONG:]
+    return ReSUEncoder().with_filters(filters, home.mean_)
+
+
+def _network_policy(folder: Path, s: Setting, arm: Arm) -> ConvPolicy:
+    """A network before or after fine-tuning on the other game."""
 
     def trained(game: str, **more: Any) -> ConvNet:
-        return transfer_cells.cnn_of(protocol, run.data, game, seed, **training, **more).result
+        assert s.cnn_epochs is not None and s.cnn_learning_rate is not None
+        epochs, rate = s.cnn_epochs, s.cnn_learning_rate
+        return cnn_of(s.setup, folder, game, s.seed, epochs=epochs, learning_rate=rate, **more).result
 
-    def tuned() -> ConvNet:
-        return trained(OTHER, start=trained(HOME))
-
-    def kept() -> ConvNet:
-        model, old = tuned(), trained(HOME)
-        back = convnet.new(len(protocol.classes(HOME)), seed)
-        back.trunk.load_state_dict(model.trunk.state_dict())
-        back.last.load_state_dict(old.last.state_dict())
-        back.mean.copy_(old.mean)
-        return back
-
-    def policy(game: str, make: Callable[[], ConvNet]) -> tuple[str, Callable[[], ConvPolicy]]:
-        return game, lambda: ConvPolicy(make(), protocol.classes(game))
-
-    return {
-        "CNN: before": policy(HOME, lambda: trained(HOME)),
-        "CNN, fine-tuned: last layer kept": policy(HOME, kept),
-        "CNN, fine-tuned: last layer refitted": policy(HOME, lambda: trained(HOME, start=tuned(), last_only=True)),
-        "CNN on Breakout, from scratch": policy(OTHER, lambda: trained(OTHER)),
-        "CNN on Breakout, fine-tuned from Pong": policy(OTHER, tuned),
-    }
+    if arm.network == "scratch":
+        model = trained(arm.game)
+    else:
+        model = tuned = trained(OTHER, start=trained(HOME))
+        if arm.network == "refitted last layer":
+            model = trained(HOME, start=tuned, last_only=True)
+        elif arm.network == "old last layer":
+            old, model = trained(HOME), convnet.new(len(s.setup.classes(HOME)), s.seed)
+            model.trunk.load_state_dict(tuned.trunk.state_dict())
+            model.last.load_state_dict(old.last.state_dict())
+            model.mean.copy_(old.mean)
+    return ConvPolicy(model, s.setup.classes(arm.game))
 
 
-def main(argv: list[str] | None = None) -> None:
-    """All cells, then table, verdicts and the figure."""
-    config = parse_config(Config, argv, SMOKE)
+def check(config: Config) -> None:
+    """Refuse empty runs."""
     require_positive(config, "seeds", "n_frames", "games", "epochs", "cnn_epochs")
-    protocol = Protocol(
-        config.n_frames,
-        config.games,
-        config.epochs,
-        sticky=config.sticky,
-        experts=config.experts,
-        max_steps=config.max_steps,
-    )
-    run = start_run(__file__, config, protocol.variant)
-    c = run.config
-    training = {"cnn_epochs": c.cnn_epochs, "cnn_learning_rate": c.cnn_learning_rate}
 
-    def cell(label: str, game: str, make: Callable[[], Any], seed: int, more: dict[str, Any]) -> dict[str, Any]:
-        def measure() -> dict[str, Any]:
-            result = protocol.play(make(), game, seed, f"{label}, seed {seed}")
-            run.log(f"{label}, seed {seed}: {np.mean(result['scores']):.1f}")
-            return result
 
-        return run.cell(measure, label=label, seed=seed, **protocol.options, **more)
+def setup_of(c: Config) -> Setup:
+    """What all clones share."""
+    return Setup(c.n_frames, c.games, c.epochs, sticky=c.sticky, experts=c.experts, max_steps=c.max_steps)
 
-    found: dict[str, list] = {}
 
-    def note(label: str, result: dict[str, Any]) -> None:
-        found.setdefault(label, []).append(result)
+def variant(config: Config) -> str:
+    """Other experts, and games without sticky actions, are results of their own."""
+    return setup_of(config).variant
 
-    for seed in range(c.seeds):
-        note("random policy", transfer_cells.reference(run, protocol, HOME, "random", seed))
-        note("ReSU: before", transfer_cells.cell(run, protocol, HOME, HOME, "native", seed))
-        for label, make in resu_arms(run, protocol, seed).items():
-            note(label, cell(label, HOME, make, seed, {}))
-        for label, (game, make) in cnn_arms(run, protocol, seed).items():
-            note(label, cell(label, game, make, seed, training))
-        note("ReSU on Breakout, fitted there", transfer_cells.cell(run, protocol, OTHER, OTHER, "native", seed))
-        note("ReSU on Breakout, streamed from Pong",
-             transfer_cells.cell(run, protocol, HOME, OTHER, "streamed", seed, c.n_frames, 0.99))  # fmt: skip
 
-    rng = np.random.default_rng(0)
-    means = {label: stats_ci.mean_over_games([x["scores"] for x in cells]) for label, cells in found.items()}
+def cells(run: Run) -> Cells:
+    """Of every row a cell per seed."""
+    c, setup = run.config, setup_of(run.config)
+    found = {
+        "random policy": transfer_cells.references(run, setup, HOME, "random"),
+        BEFORE["ReSU"]: transfer_cells.cells(run, setup, HOME, HOME, "native"),
+    }
+    for arm in ARMS:
+        training = (c.cnn_epochs, c.cnn_learning_rate) if arm.network else ()
+        found[arm.label] = [run.cell(measure, Setting(arm.label, seed, setup, *training)) for seed in range(c.seeds)]
+    found[FITTED_THERE] = transfer_cells.cells(run, setup, OTHER, OTHER, "native")
+    found[STREAMED_THERE] = transfer_cells.cells(run, setup, HOME, OTHER, "streamed", c.n_frames, 0.99)
+    return found
+
+
+def report(c: Config, found: Cells) -> Report:
+    """Table, verdicts and the figure."""
+    rng, margin = np.random.default_rng(0), TASKS[HOME].margin
+    means = {label: stats_ci.mean_over_games([cell["scores"] for cell in its]) for label, its in found.items()}
     estimates = {label: stats_ci.estimate(values, rng) for label, values in means.items()}
-    original = {"ReSU: before": "-10.6 +- 1.2", "ReSU, alpha 0.99: head kept": "-11.0 +- 1.0"}
-    margin = TASKS[HOME].margin
-    table, verdicts = [], []
-
-    def judge(claim: str, difference: stats_ci.Estimate, verdict: str) -> None:
-        verdicts.append({"claim": claim, "estimate": str(difference), "verdict": verdict})
-
+    after = {arm.label: arm for arm in ARMS if arm.game == HOME and arm.label not in BEFORE.values()}
+    there = {FITTED_THERE, STREAMED_THERE, *(arm.label for arm in ARMS if arm.game == OTHER)}
+    rows, verdicts = [], []
     for label in found:
-        before = next((f"{kind}: before" for kind in ("ReSU", "CNN") if label.startswith(f"{kind},")), "")
-        change = stats_ci.paired_difference(means[label], means[before], rng) if before else None
-        table.append(
+        change: Estimate | str = ""
+        if label in after:
+            change = stats_ci.paired_difference(means[label], means[BEFORE[after[label].kind]], rng)
+            text = f"{label}: nothing is forgotten (within {margin:g})"
+            verdicts.append(Verdict(label, text, change, stats_ci.verdict_equivalent(change, margin), margin))
+        rows.append(
             {
                 "policy": label,
-                "game": TASKS[OTHER if "Breakout" in label else HOME].label,
-                "original": original.get(label, ""),
-                "score [95 % interval over seeds]": str(estimates[label]),
-                "after - before (backward transfer)": str(change) if change else "",
+                "game": TASKS[OTHER if label in there else HOME].label,
+                "original": ORIGINAL.get(label, ""),
+                "score [95 % interval over seeds]": estimates[label],
+                "after - before (backward transfer)": change,
                 "seeds x games": f"{c.seeds} x {c.games}",
             }
         )
-        if change:
-            judge(f"{label}: nothing is forgotten (within {margin:g})", change,
-                  stats_ci.verdict_equivalent(change, margin))  # fmt: skip
-    kept, usual = "ReSU, alpha 0.99: head kept", "CNN, fine-tuned: last layer kept"
-    less = (means[kept] - means["ReSU: before"]) - (means[usual] - means["CNN: before"])
-    judge("streaming ReSU forgets less than fine-tuning a CNN", stats_ci.estimate(less, rng),
-          stats_ci.verdict_positive(stats_ci.estimate(less, rng)))  # fmt: skip
-    for kind, adapted, scratch in (
-        ("ReSU", "ReSU on Breakout, streamed from Pong", "ReSU on Breakout, fitted there"),
-        ("CNN", "CNN on Breakout, fine-tuned from Pong", "CNN on Breakout, from scratch"),
-    ):
-        forward = stats_ci.paired_difference(means[adapted], means[scratch], rng)
-        judge(f"{kind}: what was learned on Pong helps on Breakout (forward transfer)", forward,
-              stats_ci.verdict_positive(forward))  # fmt: skip
-    gap = stats_ci.paired_difference(
-        means["CNN on Breakout, from scratch"], means["ReSU on Breakout, fitted there"], rng
-    )
-    judge("Breakout: the network end to end scores above ReSU with an MLP", gap, stats_ci.verdict_positive(gap))
     panels = {}
     for game in (HOME, OTHER):
-        names = [row["policy"] for row in table if row["game"] == TASKS[game].label]
+        names = [label for label in found if (label in there) == (game == OTHER)]
         panels[TASKS[game].label] = (names, [estimates[name] for name in names], [means[name] for name in names])
-    figure = figures.score_panels(
+    figure = partial(
+        figures.score_panels,
         panels,
         f"Pong before and after adaptation to Breakout, n = {c.seeds} seeds x {c.games} games, sticky {c.sticky:g}",
         "score per game; dots: seeds, black: mean and 95 % bootstrap interval",
     )
-    arrays: dict[str, Any] = {
-        label.replace(" ", "_").replace(",", "").replace(":", ""): values for label, values in means.items()
-    }
-    run.finish(table, verdicts, figure, **arrays)
+    arrays = {label.replace(" ", "_").replace(",", "").replace(":", ""): values for label, values in means.items()}
+    return Report(rows, [*verdicts, *_contrasts(means, rng)], {"": figure}, arrays=arrays)
 
+
+def _contrasts(means: Mapping[str, np.ndarray], rng: np.random.Generator) -> list[Verdict]:
+    """ReSU against the network, and forward transfer."""
+    kept, usual = "ReSU, alpha 0.99: head kept", "CNN, fine-tuned: last layer kept"
+    less = (means[kept] - means[BEFORE["ReSU"]]) - (means[usual] - means[BEFORE["CNN"]])
+    found = stats_ci.estimate(less, rng)
+    text = "streaming ReSU forgets less than fine-tuning a CNN"
+    verdicts = [Verdict("ReSU forgets less", text, found, stats_ci.verdict_positive(stats_ci.estimate(less, rng)))]
+    scratch, tuned = "CNN on Breakout, from scratch", "CNN on Breakout, fine-tuned from Pong"
+    for kind, adapted, anew in (("ReSU", STREAMED_THERE, FITTED_THERE), ("CNN", tuned, scratch)):
+        forward = stats_ci.paired_difference(means[adapted], means[anew], rng)
+        text = f"{kind}: what was learned on Pong helps on Breakout (forward transfer)"
+        verdicts.append(Verdict(f"{kind}: forward", text, forward, stats_ci.verdict_positive(forward)))
+    gap = stats_ci.paired_difference(means[scratch], means[FITTED_THERE], rng)
+    text = "Breakout: the network end to end scores above ReSU with an MLP"
+    return [*verdicts, Verdict("Breakout: CNN > ReSU", text, gap, stats_ci.verdict_positive(gap))]
+
+
+STAGE = Stage(__file__, Config, cells, report, smoke=SMOKE, check=check, variant=variant)
 
 if __name__ == "__main__":
-    guard(main)
+    guard(STAGE.main)

@@ -10,7 +10,9 @@ Run        python src/transfer_matrix.py                   (60 min on 2 cores; s
            python src/transfer_matrix.py --smoke           (2 min, proves nothing)
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -18,10 +20,13 @@ import numpy as np
 import figures
 import stats_ci
 import transfer_cells
+from atari_env import MAX_STEPS
 from players import TASKS
-from stage_io import guard, parse_config, require_positive
-from stage_run import LegacyRun, start_run
-from transfer_cells import Arm, Protocol
+from stage_io import guard, require_positive
+from stage_report import Report
+from stage_run import Run, Stage
+from stats_ci import Estimate, Verdict
+from trained_cache import Setup
 
 Game = Literal["pong", "breakout", "space_invaders", "asteroids", "enduro"]
 TIMESCALE_ORIGINAL = {0: "16.9 +- 3.7", 10_000: "19.8 +- 3.3", 30_000: "14.2 +- 2.1", 60_000: "14.3 +- 2.2"}
@@ -51,7 +56,7 @@ class Config:
     alpha: float = 0.99  # the stream's clock, per chunk of 1,000 frames
     sticky: float = 0.25  # probability that the emulator repeats an action
     experts: Literal["original", "best"] = "original"  # who is imitated: experts of the original's kind, or the best
-    max_steps: int = 27_000  # games are cut here [agent steps]
+    max_steps: int = MAX_STEPS  # games are cut here [agent steps]
     smoke: bool = False  # seconds, proves nothing
 
 
@@ -66,95 +71,159 @@ SMOKE = {
 }
 
 
-def judged(claim: str, difference: stats_ci.Estimate) -> dict[str, str]:
-    """A verdict's row on "difference > 0"."""
-    return {"claim": claim, "estimate": str(difference), "verdict": stats_ci.verdict_positive(difference)}
+Results = Sequence[Mapping[str, Any]]  # one per seed
 
 
-def matrix(run: LegacyRun, protocol: Protocol, rng: np.random.Generator) -> tuple[list, list, dict, dict]:
-    """9b: rows, verdicts, what the figure shows, and arrays; scores, too, as a share of the way up to the expert."""
-    c = run.config
-    rows, verdicts, panels = [], [], {}
+@dataclass(frozen=True)
+class Cells:
+    """references: (target, "random" or "expert"); native: by game; moved: (source, target, "frozen" or "streamed");
+    timescale: by frames streamed from Pong to Breakout."""
+
+    references: Mapping[tuple[str, str], Results]
+    native: Mapping[str, Results]
+    moved: Mapping[tuple[str, str, str], Results]
+    timescale: Mapping[int, Results]
+
+
+def check(config: Config) -> None:
+    """Refuse empty runs, and what cannot be compared."""
+    require_positive(config, "seeds", "n_frames", "n_games", "epochs")
+    if len(config.games) < 2 or len(set(config.games)) < len(config.games):
+        raise ValueError(f"--games needs at least two different games, not {', '.join(config.games)}")
+    if len(config.timescale) < 2 or max(config.timescale) > config.n_frames or min(config.timescale) < 0:
+        raise ValueError("--timescale needs at least two numbers of frames between 0 and --n-frames")
+
+
+def setup_of(c: Config) -> Setup:
+    """What all clones share."""
+    return Setup(c.n_frames, c.n_games, c.epochs, sticky=c.sticky, experts=c.experts, max_steps=c.max_steps)
+
+
+def variant(config: Config) -> str:
+    """Other experts, and games without sticky actions, are results of their own."""
+    return setup_of(config).variant
+
+
+def cells(run: Run) -> Cells:
+    """Everybody's games."""
+    c, setup = run.config, setup_of(run.config)
+    pairs = [(source, target) for target in c.games for source in c.games if source != target]
+    whos: tuple[Literal["random", "expert"], ...] = ("random", "expert")
+    return Cells(
+        {(game, who): transfer_cells.references(run, setup, game, who) for game in c.games for who in whos},
+        {game: transfer_cells.cells(run, setup, game, game, "native") for game in c.games},
+        {(*pair, "frozen"): transfer_cells.cells(run, setup, *pair, "frozen") for pair in pairs}
+        | {
+            (*pair, "streamed"): transfer_cells.cells(run, setup, *pair, "streamed", c.n_frames, c.alpha)
+            for pair in pairs
+        },
+        {n: transfer_cells.cells(run, setup, "pong", "breakout", "streamed", n, c.alpha) for n in c.timescale},
+    )
+
+
+def means_of(its: Results) -> np.ndarray:
+    """(n seeds,) mean scores."""
+    return stats_ci.mean_over_games([cell["scores"] for cell in its])
+
+
+def report(c: Config, found: Cells) -> Report:
+    """Tables, verdicts and the figure."""
+    rng = np.random.default_rng(0)
+    rows: list[dict[str, Any]] = []
+    verdicts: list[Verdict] = []
+    panels = {}
     arrays: dict[str, Any] = {}
-    arms: tuple[tuple[Arm, int, float], ...] = (("frozen", 0, 1.0), ("streamed", c.n_frames, c.alpha))
     for target in c.games:
-        who = {
-            name: stats_ci.mean_over_games(
-                [transfer_cells.reference(run, protocol, target, name, seed)["scores"] for seed in range(c.seeds)]
-            )
-            for name in ("random", "expert")
-        }
-        span = (who["expert"] - who["random"]).mean()
-        names, shown = ["random policy", "expert"], [who["random"], who["expert"]]
-        native = [transfer_cells.cell(run, protocol, target, target, "native", seed) for seed in range(c.seeds)]
-        home = stats_ci.mean_over_games([cell["scores"] for cell in native])
-        for source in c.games:
-            if source == target:
-                means: dict[Arm, np.ndarray] = {"frozen": home, "streamed": home}
-            else:
-                means = {}
-                for arm, n_stream, alpha in arms:
-                    cells = [
-                        transfer_cells.cell(run, protocol, source, target, arm, seed, n_stream, alpha)
-                        for seed in range(c.seeds)
-                    ]
-                    means[arm] = stats_ci.mean_over_games([cell["scores"] for cell in cells])
-            original = ORIGINAL.get((source, target), ("", ""))
-            gain = stats_ci.paired_difference(means["streamed"], means["frozen"], rng)
-            lost = stats_ci.paired_difference(means["frozen"], home, rng)
-            rows.append(
-                {
-                    "source": TASKS[source].label,
-                    "target": TASKS[target].label,
-                    "original frozen, streamed": f"{original[0]}, {original[1]}",
-                    "frozen": str(stats_ci.estimate(means["frozen"], rng)),
-                    "streamed": "the same" if source == target else str(stats_ci.estimate(means["streamed"], rng)),
-                    "streamed - frozen": "" if source == target else str(gain),
-                    "frozen - native": "" if source == target else str(lost),
-                    "share of random to expert": f"{(means['frozen'] - who['random']).mean() / span:.0%}"
-                    + ("" if source == target else f", {(means['streamed'] - who['random']).mean() / span:.0%}"),
-                    "seeds x games": f"{c.seeds} x {c.n_games}",
-                }
-            )
-            arrays |= {f"{source}_{target}_{arm}": values for arm, values in means.items()}
-            if source == target:
-                names.append(f"L1 of {TASKS[source].label} itself")
-                shown.append(home)
-                continue
-            for arm, values in means.items():
-                names.append(f"L1 of {TASKS[source].label}, {arm}")
-                shown.append(values)
-            verdicts.append(judged(f"{TASKS[source].label} > {TASKS[target].label}: streaming beats frozen", gain))
-        panels[TASKS[target].label] = (names, [stats_ci.estimate(values, rng) for values in shown], shown)
-        arrays |= {f"{target}_{name}": values for name, values in who.items()}
-    return rows, verdicts, panels, arrays
+        its_rows, its_verdicts, panel = _target(c, found, target, rng, arrays)
+        rows, verdicts = rows + its_rows, verdicts + its_verdicts
+        panels[TASKS[target].label] = panel
+    first_rows, first_verdicts, curve = _timescale(c, found, rng)
+    table = [{**dict.fromkeys(rows[0], ""), **row} for row in (*first_rows, *rows)]
+    figure = partial(
+        figures.score_panels,
+        panels,
+        f"Clones on encoders of other games, n = {c.seeds} seeds x {c.n_games} games, sticky {c.sticky:g}",
+        "score per game; dots: seeds, black: mean and 95 % bootstrap interval",
+    )
+    return Report(table, [*first_verdicts, *verdicts], {"": figure}, arrays={**arrays, "timescale": curve})
 
 
-def timescale(run: LegacyRun, protocol: Protocol, rng: np.random.Generator) -> tuple[list, list, np.ndarray]:
-    """9a: rows, verdicts and scores (points, seeds) of the Pong encoder on Breakout against the frames streamed."""
-    c = run.config
-    found = {
-        n: [
-            transfer_cells.cell(run, protocol, "pong", "breakout", "streamed", seed, n, c.alpha)
-            for seed in range(c.seeds)
-        ]
-        for n in c.timescale
+def _judged(id: str, claim: str, difference: Estimate) -> Verdict:
+    return Verdict(id, claim, difference, stats_ci.verdict_positive(difference))
+
+
+def _target(
+    c: Config, found: Cells, target: str, rng: np.random.Generator, arrays: dict[str, Any]
+) -> tuple[list[dict[str, Any]], list[Verdict], tuple[list[str], list[Estimate], list[np.ndarray]]]:
+    """9b, one target: rows, verdicts and what the figure shows; scores go into arrays."""
+    who = {name: means_of(found.references[target, name]) for name in ("random", "expert")}
+    home = means_of(found.native[target])
+    rows, verdicts = [], []
+    shown = {"random policy": who["random"], "expert": who["expert"]}
+    for source in c.games:
+        away = source != target
+        means = {arm: means_of(found.moved[source, target, arm]) if away else home for arm in ("frozen", "streamed")}
+        label = f"L1 of {TASKS[source].label}"
+        shown |= {f"{label}, {arm}": values for arm, values in means.items()} if away else {f"{label} itself": home}
+        gain = stats_ci.paired_difference(means["streamed"], means["frozen"], rng)
+        lost = stats_ci.paired_difference(means["frozen"], home, rng)
+        rows.append(_row(c, source, target, means, who, gain if away else None, lost if away else None, rng))
+        arrays |= {f"{source}_{target}_{arm}": values for arm, values in means.items()}
+        if away:
+            text = f"{TASKS[source].label} > {TASKS[target].label}: streaming beats frozen"
+            verdicts.append(_judged(f"{source} > {target}", text, gain))
+    panel = list(shown), [stats_ci.estimate(values, rng) for values in shown.values()], list(shown.values())
+    arrays |= {f"{target}_{name}": values for name, values in who.items()}
+    return rows, verdicts, panel
+
+
+def _row(
+    c: Config,
+    source: str,
+    target: str,
+    means: Mapping[str, np.ndarray],
+    who: Mapping[str, np.ndarray],
+    gain: Estimate | None,
+    lost: Estimate | None,
+    rng: np.random.Generator,
+) -> dict[str, Any]:
+    """Scores, too, as a share of the way up to the expert; gain and lost are None at home."""
+    original = ORIGINAL.get((source, target), ("", ""))
+    span = (who["expert"] - who["random"]).mean()
+    shares = [f"{(values - who['random']).mean() / span:.0%}" for values in means.values()]
+    return {
+        "source": TASKS[source].label,
+        "target": TASKS[target].label,
+        "original frozen, streamed": f"{original[0]}, {original[1]}",
+        "frozen": stats_ci.estimate(means["frozen"], rng),
+        "streamed": "the same" if gain is None else stats_ci.estimate(means["streamed"], rng),
+        "streamed - frozen": "" if gain is None else gain,
+        "frozen - native": "" if lost is None else lost,
+        "share of random to expert": shares[0] if gain is None else ", ".join(shares),
+        "seeds x games": f"{c.seeds} x {c.n_games}",
     }
-    means = {n: stats_ci.mean_over_games([cell["scores"] for cell in cells]) for n, cells in found.items()}
+
+
+def _timescale(
+    c: Config, found: Cells, rng: np.random.Generator
+) -> tuple[list[dict[str, Any]], list[Verdict], np.ndarray]:
+    """9a: rows, verdicts and scores (points, seeds) of the Pong encoder on Breakout against the frames streamed."""
+    means = {n: means_of(its) for n, its in found.timescale.items()}
     rows = [
         {
             "source": "Pong",
             "target": f"Breakout, {n:,} frames streamed",
             "original frozen, streamed": TIMESCALE_ORIGINAL.get(n, ""),
-            "streamed": str(stats_ci.estimate(means[n], rng)),
-            "streamed - frozen": str(stats_ci.paired_difference(means[n], means[c.timescale[0]], rng)) if n else "",
+            "streamed": stats_ci.estimate(means[n], rng),
+            "streamed - frozen": stats_ci.paired_difference(means[n], means[c.timescale[0]], rng) if n else "",
             "seeds x games": f"{c.seeds} x {c.n_games}",
         }
         for n in c.timescale
     ]
     best, last = c.timescale[1], c.timescale[-1]
     verdicts = [
-        judged(
+        _judged(
+            f"timescale: {best} > {n}",
             f"Pong > Breakout: {best:,} streamed frames beat {n:,}",
             stats_ci.paired_difference(means[best], means[n], rng),
         )
@@ -164,35 +233,7 @@ def timescale(run: LegacyRun, protocol: Protocol, rng: np.random.Generator) -> t
     return rows, verdicts, np.array(list(means.values()))
 
 
-def main(argv: list[str] | None = None) -> None:
-    """All cells, then tables, verdicts and the figure."""
-    config = parse_config(Config, argv, SMOKE)
-    require_positive(config, "seeds", "n_frames", "n_games", "epochs")
-    if len(config.games) < 2 or len(set(config.games)) < len(config.games):
-        raise ValueError(f"--games needs at least two different games, not {', '.join(config.games)}")
-    if len(config.timescale) < 2 or max(config.timescale) > config.n_frames or min(config.timescale) < 0:
-        raise ValueError("--timescale needs at least two numbers of frames between 0 and --n-frames")
-    protocol = Protocol(
-        config.n_frames,
-        config.n_games,
-        config.epochs,
-        sticky=config.sticky,
-        experts=config.experts,
-        max_steps=config.max_steps,
-    )
-    run = start_run(__file__, config, protocol.variant)
-    c = run.config
-    rng = np.random.default_rng(0)
-    rows, verdicts, panels, arrays = matrix(run, protocol, rng)
-    first_rows, first_verdicts, curve = timescale(run, protocol, rng)
-    table = [{**dict.fromkeys(rows[0], ""), **row} for row in (*first_rows, *rows)]
-    figure = figures.score_panels(
-        panels,
-        f"Clones on encoders of other games, n = {c.seeds} seeds x {c.n_games} games, sticky {c.sticky:g}",
-        "score per game; dots: seeds, black: mean and 95 % bootstrap interval",
-    )
-    run.finish(table, [*first_verdicts, *verdicts], figure, **arrays, timescale=curve)
-
+STAGE = Stage(__file__, Config, cells, report, smoke=SMOKE, check=check, variant=variant)
 
 if __name__ == "__main__":
-    guard(main)
+    guard(STAGE.main)

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 import players
+import trained_cache
 import transfer_cells
 from atari_env import AtariEnv
 from players import TASKS, expert_of
 from resu_conv import ReSUEncoder
-from transfer_cells import Protocol
+from trained_cache import Setup
 
-SMALL = Protocol(n_frames=700, games=1, epochs=1, chunk=200)
+SMALL = Setup(n_frames=700, games=1, epochs=1, chunk=200)
 
 
 @pytest.fixture(scope="module")
@@ -52,34 +53,34 @@ def test_arms_take_filters_and_means_from_where_they_say(folder, buffers):
 
 def test_a_clone_is_trained_once_and_again_for_anything_else(folder, buffers, monkeypatch):
     pong, breakout = (ReSUEncoder().fit(buffers[game].episode_frames()) for game in ("pong", "breakout"))
-    first = transfer_cells.clone_of(SMALL, folder, pong, "breakout", 60_000)
+    first = trained_cache.clone_of(SMALL, folder, pong, "breakout", 60_000)
     calls = []
-    train = transfer_cells.cloning.clone_policy
-    monkeypatch.setattr(transfer_cells.cloning, "clone_policy", lambda *a, **k: calls.append(1) or train(*a, **k))
-    again = transfer_cells.clone_of(SMALL, folder, pong, "breakout", 60_000)
+    train = trained_cache.cloning.clone_policy
+    monkeypatch.setattr(trained_cache.cloning, "clone_policy", lambda *a, **k: calls.append(1) or train(*a, **k))
+    again = trained_cache.clone_of(SMALL, folder, pong, "breakout", 60_000)
     assert not calls and again.accuracy == first.accuracy and again.seconds == first.seconds > 0
     for a, b in zip(first.result.head.weights, again.result.head.weights, strict=True):
         assert np.array_equal(a, b)
-    transfer_cells.clone_of(SMALL, folder, breakout, "breakout", 60_000)
-    transfer_cells.clone_of(dataclasses.replace(SMALL, epochs=2), folder, pong, "breakout", 60_000)
+    trained_cache.clone_of(SMALL, folder, breakout, "breakout", 60_000)
+    trained_cache.clone_of(dataclasses.replace(SMALL, epochs=2), folder, pong, "breakout", 60_000)
     assert len(calls) == 2
 
 
 def test_a_network_is_trained_once_and_fine_tuning_starts_from_its_trunk(folder, buffers):
     options = {"epochs": 1, "learning_rate": 1e-3}
-    first = transfer_cells.cnn_of(SMALL, folder, "pong", 60_000, **options)
-    again = transfer_cells.cnn_of(SMALL, folder, "pong", 60_000, **options)
+    first = trained_cache.cnn_of(SMALL, folder, "pong", 60_000, **options)
+    again = trained_cache.cnn_of(SMALL, folder, "pong", 60_000, **options)
     assert again.seconds == first.seconds and again.accuracy == first.accuracy
     still = {"epochs": 1, "learning_rate": 1e-9}
-    tuned = transfer_cells.cnn_of(SMALL, folder, "breakout", 60_000, start=first.result, **still).result
-    scratch = transfer_cells.cnn_of(SMALL, folder, "breakout", 60_000, **still).result
+    tuned = trained_cache.cnn_of(SMALL, folder, "breakout", 60_000, start=first.result, **still).result
+    scratch = trained_cache.cnn_of(SMALL, folder, "breakout", 60_000, **still).result
 
     def distance(a, b):
         pairs = zip(a.trunk.parameters(), b.trunk.parameters(), strict=True)
         return sum(float((p - q).abs().sum().detach()) for p, q in pairs)
 
     assert distance(tuned, first.result) < 0.1 < 10 < distance(scratch, first.result)
-    back = transfer_cells.cnn_of(SMALL, folder, "pong", 60_000, start=tuned, last_only=True, **options).result
+    back = trained_cache.cnn_of(SMALL, folder, "pong", 60_000, start=tuned, last_only=True, **options).result
     assert distance(back, tuned) == 0
 
 
