@@ -145,12 +145,18 @@ class Buffer:
         out[inside] = values[index[inside]]
         return out
 
+    @staticmethod
+    def files(path: Path) -> list[Path]:
+        """What `save` writes: <path>.npy (frames) and <path>.npz (all else)."""
+        return [path.with_name(path.name + ending) for ending in (".npy", ".npz")]
+
     def save(self, path: Path) -> None:
-        """Write <path>.npy (frames) and then <path>.npz (all else): without the second, the buffer is unfinished."""
-        resu_files.write_npy(path.with_name(path.name + ".npy"), self.frames)
+        """Write the `files`, one after the other: without the second, the buffer is unfinished."""
+        frames_path, table_path = self.files(path)
+        resu_files.write_npy(frames_path, self.frames)
         about = {f"about_{name}": value for name, value in self.about.items()}
         resu_files.write_npz(
-            path.with_name(path.name + ".npz"),
+            table_path,
             n_frames=len(self),
             ram=self.ram,
             actions=self.actions,
@@ -166,7 +172,7 @@ class Buffer:
 
         Raises   FileNotFoundError, or ValueError if one of the two files is truncated or they do not belong together.
         """
-        table_path, frames_path = (path.with_name(path.name + ending) for ending in (".npz", ".npy"))
+        frames_path, table_path = cls.files(path)
         names = ("ram", "actions", "targets", "rewards", "starts", "n_frames")
         table = resu_files.read_npz(table_path, names, remedy)
         frames = resu_files.open_npy(frames_path, remedy)
@@ -324,16 +330,26 @@ def collect(
     return Buffer(starts=np.array(starts, np.int64), about=about, **parts)
 
 
+def buffer_name(game: str, player: str, **env_options: Any) -> str:
+    """What sets a buffer apart: game, player, and options of `AtariEnv` that are not the protocol's."""
+    return f"{game}_{player}" + "".join(f"_{name}{value:g}" for name, value in sorted(env_options.items()))
+
+
+def buffer_path(folder: Path, name: str, n_frames: int, seed: int) -> Path:
+    """Where it lies, without an ending."""
+    return folder / f"{name}_s{seed}_n{n_frames}"
+
+
 def load_or_collect(
     folder: Path, name: str, policy: Callable[[], Policy], n_frames: int, seed: int, game: str = "pong", **options: Any
 ) -> Buffer:
     """The buffer data/<name>_s<seed>_n<n_frames>, collected first if it is not there.
 
-    name     game and policy, plus whatever else sets it apart (e.g. "pong_random_sticky0")
+    name     as from `buffer_name`, e.g. "pong_random_sticky0"
     seed     the replication; its demonstrations are played under the root seed (seed, DEMONSTRATIONS)
     Raises   ValueError if the stored buffer is damaged: it names the file to delete.
     """
-    path = folder / f"{name}_s{seed}_n{n_frames}"
+    path = buffer_path(folder, name, n_frames, seed)
     if os.path.exists(f"{path}.npz"):
         return Buffer.load(path, f"delete {path.name}.npz and run the same command again to collect it anew")
     buffer = collect(policy(), n_frames, (seed, DEMONSTRATIONS), game, description=f"collecting {path.name}", **options)
@@ -343,5 +359,5 @@ def load_or_collect(
 
 def random_play(folder: Path, game: str, n_frames: int, seed: int, **env_options: Any) -> Buffer:
     """The buffer of a game under random play, collected first if it is not there; arguments as `load_or_collect`."""
-    suffix = "".join(f"_{name}{value:g}" for name, value in sorted(env_options.items()))
-    return load_or_collect(folder, f"{game}_random{suffix}", RandomPolicy, n_frames, seed, game, **env_options)
+    name = buffer_name(game, "random", **env_options)
+    return load_or_collect(folder, name, RandomPolicy, n_frames, seed, game, **env_options)

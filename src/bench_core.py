@@ -13,23 +13,26 @@ Run        python src/bench_core.py                    (4 min on 2 cores; most o
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 import atari_play
 import peers
+import stats_ci
 from players import TASKS
 from resu_conv import ReSUEncoder
 from resu_moments import LagMoments, changed_fraction
 from resu_streaming import StreamingReSU
-from stage_io import guard, parse_config, peak_memory, require_positive, seconds
-from stage_run import LegacyRun, start_run
+from stage_io import guard, peak_memory, require_positive, seconds
+from stage_report import Report
+from stage_run import Run, Stage, measured
+from stats_ci import Verdict
 
 MEMORY, HORIZON, N_UNITS, GRID = 8, 4, 4, (12, 12)  # 12 x 12 cells of 7 x 7 pixels: what avg_pool2d can do too
 OPTIONS: dict[str, Any] = {"memory": MEMORY, "horizon": HORIZON, "n_units": N_UNITS, "grid": GRID}
 PARALLEL = 16  # environments stepped together
+AGREE = 1e-4  # largest relative difference of results that count as equal
 
 
 @dataclass(frozen=True)
@@ -57,10 +60,37 @@ SMOKE = {
 }
 
 
-def load(run: LegacyRun, game: str) -> np.ndarray:
+def check(config: Config) -> None:
+    """Refuse empty runs."""
+    require_positive(config, "n_frames", "repeats", "torch_repeats", "chunk", "windows", "network_frames")
+
+
+@dataclass(frozen=True)
+class Ours:
+    """Our kernels on frames of one game; two_layers: the fit of two as well; other options as in `Config`."""
+
+    game: str
+    n_frames: int
+    repeats: int
+    device: str
+    two_layers: bool
+
+
+@dataclass(frozen=True)
+class Peers:
+    """The same by other means; options as in `Config`."""
+
+    game: str
+    n_frames: int
+    torch_repeats: int
+    chunk: int
+    windows: int
+    network_frames: int
+
+
+def load(run: Run, game: str, n_frames: int) -> np.ndarray:
     """Frames of random play in memory, as one episode: torch has no episode boundaries."""
-    buffer = atari_play.random_play(run.data, game, run.config.n_frames, 0, **TASKS[game].env)
-    return np.array(buffer.frames)
+    return np.array(atari_play.random_play(run.data, game, n_frames, 0, **TASKS[game].env).frames)
 
 
 def our_times(frames: np.ndarray, encoder: ReSUEncoder, repeats: int, device: str) -> dict[str, float]:
@@ -110,103 +140,113 @@ def step_times(frames: np.ndarray, encoder: ReSUEncoder) -> dict[str, float]:
     }
 
 
-def peer_times(
-    run: LegacyRun, frames: np.ndarray, encoder: ReSUEncoder, found: dict[str, np.ndarray]
-) -> dict[str, float]:
-    """name: seconds for all frames; torch's results go into `found`."""
-    c = run.config
-    times = {
-        "torch, windowed Gram": seconds(
-            lambda: found.update(gram=peers.torch_gram(frames, MEMORY + HORIZON, c.chunk)), c.torch_repeats
-        ),
-        "torch, conv2d + ReLU + pooling": seconds(
-            lambda: found.update(features=peers.torch_encode(encoder, frames, c.chunk)), c.torch_repeats
-        ),
-    }
-    all_windows = (len(frames) - MEMORY - HORIZON + 1) * frames[0].size
-    past, future = peers.windows(frames, MEMORY, HORIZON, c.windows)
-    for name, fit in peers.library_fits(past, future).items():
-        times[name] = seconds(fit) * all_windows / len(past)
-    part = frames[: c.network_frames]
-    times["DQN network, one epoch"] = seconds(lambda: peers.network_pass(part)) * len(frames) / len(part)
-    steps = min(3000, len(frames))
-    one_process = seconds(lambda: peers.bare_loop(c.games[0], 0, {**TASKS[c.games[0]].env, "max_steps": steps}))
-    times["the emulator alone, one process"] = one_process * len(frames) / steps
-    return times
+@measured()
+def time_ours(run: Run, o: Ours) -> dict[str, Any]:
+    """Our kernels. Returns name: seconds; share of pixels that change in a step; peak of memory until then  [GB]."""
+    frames = load(run, o.game, o.n_frames)
+    encoder = ReSUEncoder(**OPTIONS).fit([frames])
+    for method in ("events", "dense"):
+        encoder.encode(frames[:2000], method)  # compiles the kernels
+    times = our_times(frames, encoder, o.repeats, o.device) | step_times(frames, encoder)
+    peak = peak_memory() / 1e3
+    run.log(f"{TASKS[o.game].label}: peak memory so far {peak:.2f} GB")
+    if o.two_layers:
+        deep = ReSUEncoder(**OPTIONS, n_layers=2)
+        deep.fit([frames[:200]])  # compiles
+        times["moments and directions of layers 1 and 2"] = seconds(lambda: deep.fit([frames]))
+    return {"times": times, "changed": changed_fraction(frames.reshape(len(frames), -1)), "peak": peak}
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Time our kernels on every game, then the peers on the first, compare results and print ratios."""
-    config = parse_config(Config, argv, SMOKE)
-    require_positive(config, "n_frames", "repeats", "torch_repeats", "chunk", "windows", "network_frames")
-    run = start_run(__file__, config)
-    c = run.config
-    rows: list[dict[str, Any]] = []
-    times: dict[str, dict[str, float]] = {}
-    for game in c.games:
-        frames = load(run, game)
-        encoder = ReSUEncoder(**OPTIONS).fit([frames])
-        for method in ("events", "dense"):
-            encoder.encode(frames[:2000], method)  # compiles the kernels
-        times[game] = our_times(frames, encoder, c.repeats, c.device) | step_times(frames, encoder)
-        if game == c.games[0]:
-            first, first_encoder = frames, encoder
-            peak = peak_memory() / 1e3
-            run.log(f"peak memory of our part: {peak:.2f} GB")
-            deep = ReSUEncoder(**OPTIONS, n_layers=2)
-            deep.fit([frames[:200]])  # compiles
-            times[game]["moments and directions of layers 1 and 2"] = seconds(partial(deep.fit, [frames]))
-        share = changed_fraction(frames.reshape(len(frames), -1))
-        rows.append({"what": f"{TASKS[game].label}: pixels that change in a step", "seconds": "", "frames/s": "",
-                     "a peer / ours": f"{share:.2%}"})  # fmt: skip
-        rows += [
-            {"what": f"{TASKS[game].label}: {name}", "seconds": value,
-             "frames/s": f"{c.n_frames / value:,.0f}" if value > 0.02 else "", "a peer / ours": ""}
-            for name, value in times[game].items()
-        ]  # fmt: skip
-    found: dict[str, np.ndarray] = {}
-    theirs = peer_times(run, first, first_encoder, found)
-    ours = times[c.games[0]]
-    fit = ours["moments"] + ours["canonical directions"]
-    against = {"torch, windowed Gram": ours["moments"], "torch, conv2d + ReLU + pooling": ours["encode"],
-               "deeptime Covariance": ours["moments"], "the emulator alone, one process": ours["encode"]}  # fmt: skip
-    rows += [
-        {"what": name, "seconds": value, "frames/s": f"{c.n_frames / value:,.0f}",
-         "a peer / ours": f"{value / against.get(name, fit):,.0f}"}
-        for name, value in theirs.items()
-    ]  # fmt: skip
-    exact, features = LagMoments(MEMORY, HORIZON).update(first.reshape(len(first), -1)), first_encoder.encode(first)
-    gram_error = float(np.abs(found["gram"] / exact.gram - 1).max())
-    feature_error = float(np.abs(found["features"] - features).max() / np.abs(features).max())
-    if gram_error > 1e-4 or feature_error > 1e-4:
+@measured()
+def time_peers(run: Run, p: Peers) -> dict[str, Any]:
+    """What others use. Returns name: seconds for all frames; our Gram matrix; how far torch's results are from ours.
+
+    Raises   ValueError if the results differ: then timings mean nothing.
+    """
+    frames = load(run, p.game, p.n_frames)
+    encoder = ReSUEncoder(**OPTIONS).fit([frames])
+    options = (p.torch_repeats, p.chunk, p.windows, p.network_frames)
+    times, gram, theirs = peers.times(frames, encoder, p.game, *options)
+    exact, features = LagMoments(MEMORY, HORIZON).update(frames.reshape(len(frames), -1)), encoder.encode(frames)
+    gram_error = float(np.abs(gram / exact.gram - 1).max())
+    feature_error = float(np.abs(theirs - features).max() / np.abs(features).max())
+    if gram_error > AGREE or feature_error > AGREE:
         raise ValueError(f"results differ from torch's: {gram_error:.1e} and {feature_error:.1e}; timings mean nothing")
-    busiest = times[c.games[-1]]
-    per_pass = ours["moments"] / ours["one numpy pass over the bytes"]
-    faster = theirs["torch, windowed Gram"] / ours["moments"], theirs["torch, conv2d + ReLU + pooling"] / ours["encode"]
-    never = max(busiest[name] / busiest[f"{name}, dense"] for name in ("moments", "encode"))
+    return {"times": times, "gram": exact.gram, "gram_error": gram_error, "feature_error": feature_error}
+
+
+def cells(run: Run) -> dict[str, Any]:
+    """Our kernels on every game, two layers and the peers on the first; all timed in every run."""
+    c = run.config
+    first = c.games[0]
+    ours = {
+        game: run.cell(time_ours, Ours(game, c.n_frames, c.repeats, c.device, game == first), fresh=True)
+        for game in c.games
+    }
+    setting = Peers(first, c.n_frames, c.torch_repeats, c.chunk, c.windows, c.network_frames)
+    return {"ours": ours, "peers": run.cell(time_peers, setting, fresh=True)}
+
+
+def table(c: Config, found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows: of every game how much moves and our times, then the peers' times and how many of ours they are."""
+
+    def row(what: str, time: float | str, more: str = "", least: float = 0.0) -> dict[str, Any]:
+        rate = f"{c.n_frames / time:,.0f}" if isinstance(time, float) and time > least else ""
+        return {"what": what, "seconds": time, "frames/s": rate, "a peer / ours": more}
+
+    rows = []
+    for game, ours in found["ours"].items():
+        label = TASKS[game].label
+        rows.append(row(f"{label}: pixels that change in a step", "", f"{ours['changed']:.2%}"))
+        rows += [row(f"{label}: {name}", time, least=0.02) for name, time in ours["times"].items()]
+    ours = found["ours"][c.games[0]]["times"]
+    against = {
+        "torch, windowed Gram": ours["moments"],
+        "torch, conv2d + ReLU + pooling": ours["encode"],
+        "deeptime Covariance": ours["moments"],
+        "the emulator alone, one process": ours["encode"],
+    }
+    fit = ours["moments"] + ours["canonical directions"]
+    return rows + [row(name, t, f"{t / against.get(name, fit):,.0f}") for name, t in found["peers"]["times"].items()]
+
+
+def verdicts(c: Config, found: dict[str, Any]) -> list[Verdict]:
+    """On every bound of the claim."""
+    ours, theirs = found["ours"][c.games[0]]["times"], found["peers"]["times"]
+    busiest, label = found["ours"][c.games[-1]]["times"], TASKS[c.games[-1]].label
+    per_pass, peak = ours["moments"] / ours["one numpy pass over the bytes"], found["ours"][c.games[0]]["peak"]
+    moments = theirs["torch, windowed Gram"] / ours["moments"]
+    encode = theirs["torch, conv2d + ReLU + pooling"] / ours["encode"]
+    slower = max(busiest[name] / busiest[f"{name}, dense"] for name in ("moments", "encode"))
     step, refit = ours["online step, 1 environment"] * 1e6, ours["update by one frame + refit"] * 1e3
-    claims = [
-        ("moments within 10 times one numpy pass over the bytes", per_pass, per_pass <= 10),
-        ("moments at least 60 times faster than torch", faster[0], faster[0] >= 60),
-        ("encoding at least 40 times faster than torch", faster[1], faster[1] >= 40),
-        (f"{TASKS[c.games[-1]].label}: no slower than the dense loops (within 10 %)", never, never <= 1.1),
-        ("online step of one environment within 60 microseconds", step, step <= 60),
-        ("update by one frame and refit within 1 ms", refit, refit <= 1),
-        ("peak memory of our part under 1.5 GB", peak, peak < 1.5),
-        ("Gram matrices agree: largest relative difference below 1e-4 (torch in float32)", gram_error, True),
-        ("features agree: largest difference below 1e-4 of the largest", feature_error, True),
+    gram, same = found["peers"]["gram_error"], found["peers"]["feature_error"]
+    of_gram = "largest relative difference below 1e-4 (torch in float32)"
+    judged = stats_ci.measured
+    return [
+        judged("moments / pass", "moments within 10 times one numpy pass over the bytes", per_pass, per_pass <= 10, 10),
+        judged("torch / moments", "moments at least 60 times faster than torch", moments, moments >= 60, 60),
+        judged("torch / encode", "encoding at least 40 times faster than torch", encode, encode >= 40, 40),
+        judged("chosen / dense", f"{label}: no slower than the dense loops (within 10 %)", slower, slower <= 1.1, 1.1),
+        judged("online step", "online step of one environment within 60 microseconds", step, step <= 60, 60),
+        judged("update and refit", "update by one frame and refit within 1 ms", refit, refit <= 1, 1),
+        judged("peak", "peak memory of our part under 1.5 GB", peak, peak < 1.5, 1.5),
+        judged("gram", f"Gram matrices agree: {of_gram}", gram, gram <= AGREE, AGREE),
+        judged("features", "features agree: largest difference below 1e-4 of the largest", same, same <= AGREE, AGREE),
     ]
-    verdicts = [
-        {"claim": claim, "measured": value, "verdict": "supported" if holds else "refuted"}
-        for claim, value, holds in claims
-    ]
-    notes = [
+
+
+def report(c: Config, found: dict[str, Any]) -> Report:
+    """Times, ratios, verdicts."""
+    note = (
         f"The libraries fit {c.windows:,} windows of single pixels drawn at random, the network {c.network_frames:,} "
         "frames, the emulator 3,000 steps; their times are scaled to all. What a peer's time is divided by: moments, "
-        "encoding (also for the emulator), or moments and canonical directions together.",
-    ]
-    run.finish(rows, verdicts, None, notes, gram=exact.gram)
+        "encoding (also for the emulator), or moments and canonical directions together."
+    )
+    arrays = {"gram": np.array(found["peers"]["gram"])}
+    return Report(table(c, found), verdicts(c, found), notes=[note], arrays=arrays)
 
+
+STAGE = Stage(__file__, Config, cells, report, smoke=SMOKE, check=check)
 
 if __name__ == "__main__":
-    guard(main)
+    guard(STAGE.main)

@@ -9,18 +9,21 @@ Run        python src/bench_layers.py              (7 min on 2 cores)
            python src/bench_layers.py --smoke      (30 s, proves nothing)
 """
 
-import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 import atari_play
+import stats_ci
 from atari_env import GAMES
 from resu_conv import ReSUEncoder
-from stage_io import guard, parse_config, require_positive
-from stage_run import start_run
+from stage_io import guard, require_positive, timed
+from stage_report import Report
+from stage_run import Run, Stage, measured
 
 FIT_SECONDS, COLLECT_SECONDS, MOVE = 60.0, 45.0, 1e-3
+HALF = "2, every second run"  # name of the fit on half of the windows
 
 
 @dataclass(frozen=True)
@@ -36,76 +39,119 @@ class Config:
 SMOKE = {"n_frames": 2500, "layers": 2}
 
 
-def timed(work):
-    """(result, seconds)."""
-    started = time.perf_counter()
-    result = work()
-    return result, time.perf_counter() - started
-
-
-def main(argv: list[str] | None = None) -> None:
-    """Fit, encode, collect; then the tables."""
-    config = parse_config(Config, argv, SMOKE)
+def check(config: Config) -> None:
+    """Refuse empty runs, and those without the layer that is judged."""
     require_positive(config, "n_frames", "layers")
-    run = start_run(__file__, config)
-    c = run.config
-    buffer = atari_play.random_play(run.data, "pong", c.n_frames, c.seed)
+    if config.layers < 2:
+        raise ValueError("--layers must be at least 2: the claim is about layer 2")
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Fits on Pong under random play, and encoding with them; options as in `Config`."""
+
+    n_frames: int
+    seed: int
+    layers: int
+
+
+@dataclass(frozen=True)
+class Collecting:
+    """Random play of one game; options as in `Config`."""
+
+    game: str
+    n_frames: int
+    seed: int
+
+
+@measured()
+def time_layers(run: Run, s: Layers) -> dict[str, Any]:
+    """Fit and encode with 1, 2, ... layers.
+
+    Returns   fits: {name: seconds, correlations of the last layer above the first}; encode: seconds by layers; encoded:
+              how many frames; moved: the largest difference of layer 2's correlations when every second run is taken
+    """
+    buffer = atari_play.random_play(run.data, "pong", s.n_frames, s.seed)
     episodes = buffer.episode_frames()
     np.sum(buffer.frames[:, ::84], dtype=np.int64)  # from disk into memory
-    few = ReSUEncoder(n_layers=c.layers, n_windows2=300).fit(episodes[:2])  # compiles
-    few.encode_layers(episodes[0][:50], (c.layers,))
-    table = []
-
-    def note(what: str, seconds: float, n: int, more: str = "") -> None:
-        table.append({"what": what, "seconds": f"{seconds:.1f}", "frames/s": f"{n / seconds:,.0f}", "": more})
-        run.log(str(table[-1]))
-
-    fits = {}
-    for name, options in (
-        ("1", {"n_layers": 1}),
-        ("2", {"n_layers": 2}),
-        ("2, every second run", {"n_layers": 2, "n_windows2": c.n_frames // 2}),
-        *([("3", {"n_layers": 3})] if c.layers > 2 else []),
-    ):
-        fits[name], seconds = timed(lambda options=options: ReSUEncoder(**options).fit(episodes))
-        upper = fits[name].upper_
-        note(
-            f"fit, layers to {name}",
-            seconds,
-            c.n_frames,
-            " ".join(f"{x:.5f}" for x in upper[-1].correlations) if upper else "",
-        )
-        if name == "2":
-            second_seconds = seconds
+    few = ReSUEncoder(n_layers=s.layers, n_windows2=300).fit(episodes[:2])  # compiles
+    few.encode_layers(episodes[0][:50], (s.layers,))
+    whole: dict[str, dict[str, Any]] = {str(n): {"n_layers": n} for n in range(1, s.layers + 1)}
+    fits: dict[str, ReSUEncoder] = {}
+    seconds: dict[str, float] = {}
+    for name, options in {**whole, HALF: {"n_layers": 2, "n_windows2": s.n_frames // 2}}.items():
+        with timed(seconds, name):
+            fits[name] = ReSUEncoder(**options).fit(episodes)
+        run.log(f"fit, layers to {name}: {seconds[name]:.1f} s")
     some = episodes[: max(1, len(episodes) // 4)]
-    n_some = sum(len(frames) for frames in some)
-    for layer in range(1, c.layers + 1):
-        encoder = fits[str(layer)]
-        _, seconds = timed(lambda encoder=encoder: [encoder.encode(frames) for frames in some])
-        note(f"encode, layers to {layer}", seconds, n_some)
-    slowest = 0.0
-    for game in GAMES:
-        _, seconds = timed(
-            lambda game=game: atari_play.collect(
-                atari_play.RandomPolicy(), c.n_frames, (c.seed, 9), game, description=game
-            )
-        )
-        note(f"collect {game}", seconds, c.n_frames)
-        slowest = max(slowest, seconds)
-    moved = np.abs(fits["2"].upper_[0].correlations - fits["2, every second run"].upper_[0].correlations).max()
+    encode: dict[str, float] = {}
+    for name in whole:
+        with timed(encode, name):
+            for frames in some:
+                fits[name].encode(frames)
+    upper = {name: fit.upper_[-1].correlations if fit.upper_ else np.empty(0) for name, fit in fits.items()}
+    return {
+        "fits": {name: {"seconds": seconds[name], "correlations": upper[name]} for name in fits},
+        "encode": encode,
+        "encoded": sum(len(frames) for frames in some),
+        "moved": np.abs(np.subtract(upper["2"], upper[HALF])).max(),
+    }
 
-    def verdict(claim: str, measured: float, holds: bool) -> dict[str, str]:
-        return {"claim": claim, "measured": f"{measured:.3g}", "verdict": "supported" if holds else "refuted"}
 
+@measured()
+def time_collecting(run: Run, s: Collecting) -> float:
+    """Seconds to collect a game's frames."""
+    times: dict[str, float] = {}
+    with timed(times, s.game):
+        atari_play.collect(atari_play.RandomPolicy(), s.n_frames, (s.seed, 9), s.game, description=s.game)
+    return times[s.game]
+
+
+def cells(run: Run) -> dict[str, Any]:
+    """The layers, and every game; all timed in every run."""
+    c = run.config
+    return {
+        "layers": run.cell(time_layers, Layers(c.n_frames, c.seed, c.layers), fresh=True),
+        "collect": {
+            game: run.cell(time_collecting, Collecting(game, c.n_frames, c.seed), fresh=True) for game in GAMES
+        },
+    }
+
+
+def report(c: Config, found: dict[str, Any]) -> Report:
+    """Times and rates, verdicts."""
+    layers, collect = found["layers"], found["collect"]
+
+    def row(what: str, seconds: float, n: int, more: str = "") -> dict[str, str]:
+        return {"what": what, "seconds": f"{seconds:.1f}", "frames/s": f"{n / seconds:,.0f}", "": more}
+
+    rows = []
+    for name in ("1", "2", HALF, *(str(n) for n in range(3, c.layers + 1))):
+        fit = layers["fits"][name]
+        rows.append(row(f"fit, layers to {name}", fit["seconds"], c.n_frames, _digits(fit["correlations"])))
+    rows += [row(f"encode, layers to {name}", t, layers["encoded"]) for name, t in layers["encode"].items()]
+    rows += [row(f"collect {game}", t, c.n_frames) for game, t in collect.items()]
+    fitted, moved, slowest = layers["fits"]["2"]["seconds"], layers["moved"], max(collect.values())
     verdicts = [
-        verdict(
-            f"layer 2 fitted on everything within {FIT_SECONDS:g} s", second_seconds, second_seconds <= FIT_SECONDS
+        stats_ci.measured(
+            "fit", f"layer 2 fitted on everything within {FIT_SECONDS:g} s", fitted, fitted <= FIT_SECONDS, FIT_SECONDS
         ),
-        verdict(f"every second run would move a correlation by more than {MOVE:g}", moved, moved > MOVE),
-        verdict(f"each game's frames collected within {COLLECT_SECONDS:g} s", slowest, slowest <= COLLECT_SECONDS),
-    ]
-    run.finish(table, verdicts)
+        stats_ci.measured(
+            "moved", f"every second run would move a correlation by more than {MOVE:g}", moved, moved > MOVE, MOVE
+        ),
+        stats_ci.measured(
+            "collect", f"each game's frames collected within {COLLECT_SECONDS:g} s", slowest,
+            slowest <= COLLECT_SECONDS, COLLECT_SECONDS,
+        ),
+    ]  # fmt: skip
+    return Report(rows, verdicts)
 
+
+def _digits(correlations: list[float]) -> str:
+    return " ".join(f"{value:.5f}" for value in correlations)
+
+
+STAGE = Stage(__file__, Config, cells, report, smoke=SMOKE, check=check)
 
 if __name__ == "__main__":
-    guard(main)
+    guard(STAGE.main)

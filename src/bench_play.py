@@ -18,11 +18,13 @@ import joblib
 import numpy as np
 
 import peers
+import stats_ci
 import workers
-from cloning import CLONED_BY, Clone
+from cloning import saved
 from players import TASKS
-from stage_io import guard, parse_config, require_positive
-from stage_run import start_run
+from stage_io import guard, require_positive
+from stage_report import Report
+from stage_run import Run, Stage, measured
 
 TARGET = 0.9
 FIRST_SEED = 700  # games that no stage reports
@@ -53,53 +55,78 @@ def rate(work: Callable[[], int]) -> float:
     return work() / (time.perf_counter() - started)
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Rounds of both loops, then the table."""
-    config = parse_config(Config, argv, SMOKE)
+def check(config: Config) -> None:
+    """Refuse empty runs and unknown clones."""
     require_positive(config, "rounds", "tasks", "max_steps")
-    run = start_run(__file__, config)
+    for name in config.clones:
+        saved(name)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """One clone beside the bare loop; options as in `Config`."""
+
+    clone: str
+    rounds: int
+    tasks: int
+    max_steps: int
+
+
+@measured()
+def measure(run: Run, s: Pace) -> dict[str, Any]:
+    """Rounds of both loops in turns.
+
+    Returns   numbers per frame; rates (rounds, 2): of the bare loop and of the clone  [steps/s]
+    """
+    of = saved(s.clone)
+    clone = of.load(run.results, run.smoke)
+    options = dict(TASKS[of.game].env, max_steps=s.max_steps)
+    pool = joblib.Parallel(n_jobs=workers.n_cores())
+
+    def steps(loop: Callable[..., int], r: int) -> int:
+        return sum(pool(joblib.delayed(loop)(seed=FIRST_SEED + r * s.tasks + i) for i in range(s.tasks)))
+
+    loops = (
+        partial(peers.bare_loop, of.game, env_options=options),
+        partial(peers.policy_loop, clone, of.game, env_options=options),
+    )
+    for loop in loops:
+        steps(loop, 0)  # starts the processes, loads compiled code
+    rates = [[rate(partial(steps, loop, r)) for loop in loops] for r in range(1, 1 + s.rounds)]
+    run.log(f"{s.clone}: {np.median(rates, axis=0)} steps/s")
+    return {"n_features": clone.code.n_features, "rates": rates}
+
+
+def cells(run: Run) -> list[dict[str, Any]]:
+    """A cell per clone, timed in every run."""
     c = run.config
-    rows, verdicts = [], []
-    arrays: dict[str, Any] = {}
-    for name in c.clones:
-        game = next((game for game in TASKS if name.startswith(game)), "pong")
-        clone = Clone.load(run.results / "clones" / name, CLONED_BY.get(name, "run the stage that saves it"))
-        options = dict(TASKS[game].env, max_steps=c.max_steps)
-        pool = joblib.Parallel(n_jobs=workers.n_cores())
+    return [run.cell(measure, Pace(name, c.rounds, c.tasks, c.max_steps), fresh=True) for name in c.clones]
 
-        def steps(loop: partial, r: int, pool: joblib.Parallel = pool) -> int:
-            return sum(pool(joblib.delayed(loop)(seed=FIRST_SEED + r * c.tasks + i) for i in range(c.tasks)))
 
-        loops = (
-            partial(peers.bare_loop, game, env_options=options),
-            partial(peers.policy_loop, clone, game, env_options=options),
-        )
-        for loop in loops:
-            steps(loop, 0)  # starts the processes, loads compiled code
-        rates = np.array([[rate(partial(steps, loop, r)) for loop in loops] for r in range(1, 1 + c.rounds)])
+def report(c: Config, found: list[dict[str, Any]]) -> Report:
+    """Rates, ratios, verdicts."""
+    rows, verdicts, arrays = [], [], {}
+    for name, cell in zip(c.clones, found, strict=True):
+        rates = arrays[f"rates_{name}"] = np.array(cell["rates"])
         ratios = rates[:, 1] / rates[:, 0]
-        arrays[f"rates_{name}"] = rates
+        ratio = float(np.median(ratios))
         rows.append(
             {
                 "clone": name,
-                "numbers per frame": clone.code.n_features,
+                "numbers per frame": cell["n_features"],
                 "bare loop [steps/s]": f"{np.median(rates[:, 0]):,.0f}",
                 "clone in rollouts [steps/s]": f"{np.median(rates[:, 1]):,.0f}",
-                "ratio, median of rounds": f"{np.median(ratios):.3f}",
+                "ratio, median of rounds": f"{ratio:.3f}",
                 "smallest and largest": f"{ratios.min():.3f} .. {ratios.max():.3f}",
                 "rounds x tasks x steps": f"{c.rounds} x {c.tasks} x {c.max_steps:,}",
             }
         )
-        run.log(str(rows[-1]))
-        verdicts.append(
-            {
-                "claim": f"{name} plays at {TARGET:.0%} or more of the bare loop's rate",
-                "estimate": f"{np.median(ratios):.3f}",
-                "verdict": "supported" if np.median(ratios) >= TARGET else "refuted",
-            }
-        )
-    run.finish(rows, verdicts, **arrays)
+        claim = f"{name} plays at {TARGET:.0%} or more of the bare loop's rate"
+        verdicts.append(stats_ci.measured(name, claim, ratio, ratio >= TARGET, TARGET))
+    return Report(rows, verdicts, arrays=arrays)
 
+
+STAGE = Stage(__file__, Config, cells, report, smoke=SMOKE, check=check)
 
 if __name__ == "__main__":
-    guard(main)
+    guard(STAGE.main)

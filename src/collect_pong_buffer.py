@@ -7,14 +7,15 @@ Run        python src/collect_pong_buffer.py                  (60,000 frames, 15
 """
 
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import tyro
 
-import atari_play
-from resu_moments import changed_fraction
-from stage_io import guard, parse_config, require_positive
-from stage_run import start_run
+import collect_cells
+from collect_cells import RANDOM, Recording
+from stage_io import guard, require_positive
+from stage_report import Report
+from stage_run import Run, Stage
 
 
 @dataclass(frozen=True)
@@ -30,30 +31,23 @@ class Config:
 SMOKE = {"n_frames": 3000}
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Collect (or find) the buffer and say what is in it."""
-    config = parse_config(Config, argv, SMOKE)
+def check(config: Config) -> None:
+    """Refuse empty runs."""
     require_positive(config, "n_frames")
-    run = start_run(__file__, config)
-    c = run.config
-    name = "pong_random" if c.sticky == 0.25 else f"pong_random_sticky{c.sticky:g}"
-    buffer = run.timed(
-        "collect",
-        lambda: atari_play.load_or_collect(
-            run.data, name, atari_play.RandomPolicy, c.n_frames, c.seed, sticky=c.sticky
-        ),
-    )
-    scores = [buffer.rewards[game].sum() for game in buffer.episodes()[:-1]]
-    flat = buffer.frames.reshape(len(buffer), -1)
-    row = {
-        "frames": len(buffer),
-        "games": len(buffer.starts),
-        "mean score of whole games": float(np.mean(scores)) if scores else float("nan"),
-        "pixels changed per step": f"{100 * changed_fraction(flat):.2f} %",
-        "seconds": run.timings["collect"],
-    }
-    run.finish([row])
 
+
+def cells(run: Run) -> dict[str, Any]:
+    """What is in the buffer, collected if it is not there."""
+    c = run.config
+    return collect_cells.cell(run, Recording("pong", RANDOM, c.n_frames, c.seed, c.sticky))
+
+
+def report(c: Config, found: dict[str, Any]) -> Report:
+    """One row."""
+    return collect_cells.report_random(found)
+
+
+STAGE = Stage(__file__, Config, cells, report, smoke=SMOKE, check=check)
 
 if __name__ == "__main__":
-    guard(main)
+    guard(STAGE.main)

@@ -8,16 +8,19 @@ Run        python src/collect_si_buffer.py                  (60,000 frames, 30 s
 """
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tyro
 
+import collect_cells
 import resu_files
 import si_labels
-from atari_play import random_play
-from resu_moments import changed_fraction
-from stage_io import guard, parse_config, require_positive
-from stage_run import start_run
+from collect_cells import RANDOM, Recording
+from stage_io import guard, require_positive
+from stage_report import Report
+from stage_run import Run, Stage, measured
 
 
 @dataclass(frozen=True)
@@ -30,37 +33,56 @@ class Config:
 
 
 SMOKE = {"n_frames": 2000}
+GAME = "space_invaders"
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Collect (or find) the buffer, store its labels and say what is in both."""
-    config = parse_config(Config, argv, SMOKE)
+def check(config: Config) -> None:
+    """Refuse empty runs."""
     require_positive(config, "n_frames")
-    run = start_run(__file__, config)
-    c = run.config
-    buffer = run.timed("collect", lambda: random_play(run.data, "space_invaders", c.n_frames, c.seed))
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The truth beside a buffer of this size and seed."""
+
+    n_frames: int
+    seed: int
+
+    def path(self, folder: Path) -> Path:
+        """Where it lies."""
+        return folder / f"space_invaders_labels_s{self.seed}_n{self.n_frames}.npz"
+
+
+@measured()
+def label(run: Run, labels: Labels) -> dict[str, float]:
+    """Read the memory, write the truth. Returns in which share of the steps each kind of object is there."""
+    buffer = Recording(GAME, RANDOM, labels.n_frames, labels.seed).buffer(run.data)
     objects = si_labels.from_ram(buffer.ram)
-    path = run.data / f"space_invaders_labels_s{c.seed}_n{c.n_frames}.npz"
-    resu_files.write_npz(path, compress=True, starts=buffer.starts, **objects._asdict())
-    scores = [buffer.rewards[game].sum() for game in buffer.episodes()[:-1]]
-
-    def share(present: np.ndarray) -> str:
-        return f"{100 * present.mean():.1f} %"
-
-    row = {
-        "frames": len(buffer),
-        "games": len(buffer.starts),
-        "mean score of whole games": float(np.mean(scores)) if scores else float("nan"),
-        "ship": share(np.isfinite(objects.ship_x)),
-        "aliens": share(objects.alive > 0),
-        "our bullet": share(np.isfinite(objects.bullet_x)),
-        "an enemy bullet": share(np.isfinite(objects.enemy_bullet_x).any(axis=1)),
-        "saucer": share(np.isfinite(objects.ufo_x)),
-        "pixels changed per step": f"{100 * changed_fraction(buffer.frames.reshape(len(buffer), -1)):.2f} %",
-        "seconds": run.timings["collect"],
+    resu_files.write_npz(labels.path(run.data), compress=True, starts=buffer.starts, **objects._asdict())
+    return {
+        "ship": np.isfinite(objects.ship_x).mean(),
+        "aliens": (objects.alive > 0).mean(),
+        "our bullet": np.isfinite(objects.bullet_x).mean(),
+        "an enemy bullet": np.isfinite(objects.enemy_bullet_x).any(axis=1).mean(),
+        "saucer": np.isfinite(objects.ufo_x).mean(),
     }
-    run.finish([row])
 
+
+def cells(run: Run) -> tuple[dict[str, Any], dict[str, float]]:
+    """What is in the buffer, and in its labels."""
+    c = run.config
+    buffer = collect_cells.cell(run, Recording(GAME, RANDOM, c.n_frames, c.seed))
+    labels = Labels(c.n_frames, c.seed)
+    return buffer, run.cell(label, labels, makes=[labels.path(run.data)])
+
+
+def report(c: Config, found: tuple[dict[str, Any], dict[str, float]]) -> Report:
+    """One row."""
+    buffer, shares = found
+    return collect_cells.report_random(buffer, {name: f"{100 * share:.1f} %" for name, share in shares.items()})
+
+
+STAGE = Stage(__file__, Config, cells, report, smoke=SMOKE, check=check)
 
 if __name__ == "__main__":
-    guard(main)
+    guard(STAGE.main)

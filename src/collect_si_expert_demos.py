@@ -7,13 +7,15 @@ Run        python src/collect_si_expert_demos.py                  (60,000 frames
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import tyro
 
-import players
-from stage_io import guard, parse_config, require_positive
-from stage_run import start_run
+import collect_cells
+from collect_cells import Recording
+from stage_io import guard, require_positive
+from stage_report import Report
+from stage_run import Run, Stage
 
 GAME = "space_invaders"
 
@@ -32,17 +34,23 @@ class Config:
 SMOKE = {"n_frames": 1500}
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Collect (or find) the demonstrations and say what is in them."""
-    config = parse_config(Config, argv, SMOKE)
+def check(config: Config) -> None:
+    """Refuse empty runs."""
     require_positive(config, "n_frames")
-    run = start_run(__file__, config)
-    c = run.config
-    buffer = run.timed(
-        "collect", lambda: players.demonstrations(run.data, GAME, c.expert, c.n_frames, c.seed, c.sticky)
-    )
-    run.finish([players.summary(buffer, GAME)])
 
+
+def cells(run: Run) -> dict[str, Any]:
+    """What is in the demonstrations, collected if they are not there."""
+    c = run.config
+    return collect_cells.cell(run, Recording(GAME, c.expert, c.n_frames, c.seed, c.sticky))
+
+
+def report(c: Config, found: dict[str, Any]) -> Report:
+    """One row."""
+    return collect_cells.report_demonstrations(found)
+
+
+STAGE = Stage(__file__, Config, cells, report, smoke=SMOKE, check=check)
 
 if __name__ == "__main__":
-    guard(main)
+    guard(STAGE.main)

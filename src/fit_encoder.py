@@ -14,6 +14,7 @@ import glob
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tyro
@@ -21,8 +22,9 @@ import tyro
 import atari_play
 import resu_sharding
 import workers
-from stage_io import guard, parse_config, require_positive
-from stage_run import start_run
+from stage_io import guard, require_positive
+from stage_report import Report
+from stage_run import Run, Stage, measured
 
 
 @dataclass(frozen=True)
@@ -45,41 +47,87 @@ class Config:
 SMOKE = {"encode": True, "workers": 1, "shard": 300}
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Fit, write, say how fast it was."""
-    config = parse_config(Config, argv, SMOKE)
+@dataclass(frozen=True)
+class Setting:
+    """One fit; options as in `Config`."""
+
+    paths: tuple[str, ...]
+    out: str
+    encode: bool
+    memory: int
+    horizon: int
+    n_units: int
+    grid: tuple[int, int]
+    workers: int
+    method: str
+    shard: int
+
+
+def check(config: Config) -> None:
+    """Refuse empty shards."""
     require_positive(config, "shard")
-    run = start_run(__file__, config)
-    c = run.config
-    out = run.data / "encoder.npz" if c.smoke else Path(c.out)
-    if c.smoke:
-        atari_play.random_play(run.data, "pong", 1000, 0)
-    patterns = (str(run.data / "pong_random_s0_n1000.npy"),) if c.smoke else c.buffers
+
+
+def inputs(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    """The files that match, each once.
+
+    Raises   ValueError if there are none.
+    """
     paths = sorted({path for pattern in patterns for path in glob.glob(pattern)})
     if not paths:
         raise ValueError(f"no file matches {' '.join(patterns) or 'nothing'}: give globs of .npy files, in quotes")
+    return tuple(paths)
+
+
+@measured()
+def measure(run: Run, s: Setting) -> dict[str, Any]:
+    """Fit, write, say how fast it was."""
+    out = Path(s.out)
     started = time.perf_counter()
     encoder = resu_sharding.fit(
-        paths, n_jobs=c.workers, shard=c.shard, method=c.method,
+        s.paths, n_jobs=s.workers, shard=s.shard, method=s.method,
         progress=lambda parts, n: workers.progress(parts, "moments", n, "shard"),
-        memory=c.memory, horizon=c.horizon, n_units=c.n_units, grid=c.grid,
+        memory=s.memory, horizon=s.horizon, n_units=s.n_units, grid=s.grid,
     )  # fmt: skip
     seconds = time.perf_counter() - started
     encoder.save(out)
-    for path in paths if c.encode else ():
+    for path in s.paths if s.encode else ():
         resu_sharding.encode_file(encoder, path, out.with_name(f"{Path(path).stem}_features.npy"))
-    n_frames = sum(len(resu_sharding.FrameFile(path)) for path in paths)
-    row = {
-        "files": len(paths),
-        "frames": n_frames,
+    return {
+        "files": len(s.paths),
+        "frames": sum(len(resu_sharding.FrameFile(path)) for path in s.paths),
         "windows": encoder.moments_.n_windows,
         "seconds": seconds,
-        "frames/s": f"{n_frames / seconds:,.0f}",
-        "correlations": " ".join(f"{value:.4f}" for value in encoder.correlations_),
+        "correlations": encoder.correlations_,
         "encoder": out.name,
+        "filters": encoder.filters_,
     }
-    run.finish([row], filters=np.asarray(encoder.filters_))
 
+
+def cells(run: Run) -> dict[str, Any]:
+    """One fit, made in every run."""
+    c = run.config
+    patterns, out = c.buffers, c.out
+    if c.smoke:
+        out = str(run.data / "encoder.npz")
+        patterns = (str(run.data / "pong_random_s0_n1000.npy"),)
+        if not run.reading:
+            atari_play.random_play(run.data, "pong", 1000, 0)
+    setting = Setting(
+        inputs(patterns), out, c.encode, c.memory, c.horizon, c.n_units, c.grid, c.workers, c.method, c.shard
+    )
+    return run.cell(measure, setting, fresh=True)
+
+
+def report(c: Config, found: dict[str, Any]) -> Report:
+    """One row."""
+    row = {name: found[name] for name in ("files", "frames", "windows", "seconds")}
+    row["frames/s"] = f"{found['frames'] / found['seconds']:,.0f}"
+    row["correlations"] = " ".join(f"{value:.4f}" for value in found["correlations"])
+    return Report([row | {"encoder": found["encoder"]}], arrays={"filters": np.array(found["filters"])})
+
+
+STAGE = Stage(__file__, Config, cells, report, smoke=SMOKE, check=check)
 
 if __name__ == "__main__":
-    guard(main)
+    guard(STAGE.main)

@@ -16,7 +16,45 @@ from torch.nn import functional
 
 import atari_play
 import convnet
+from players import TASKS
 from resu_conv import ReSUEncoder
+from stage_io import seconds
+
+
+def times(
+    frames: np.ndarray,
+    encoder: ReSUEncoder,
+    game: str,
+    torch_repeats: int,
+    chunk: int,
+    n_windows: int,
+    network_frames: int,
+) -> tuple[dict[str, float], np.ndarray, np.ndarray]:
+    """What others need for the moments and the code of some frames (T, H, W), that is, for all of them.
+
+    torch_repeats     timings of torch, of which the best counts; all others run once
+    chunk             frames per torch batch
+    n_windows         of one pixel, for the libraries, which cannot hold all        their times are scaled up
+    network_frames    for the network
+    Returns           name: seconds; torch's Gram matrix (L, L); torch's features (T, D)
+    """
+    lags, env_options = encoder.memory + encoder.horizon, TASKS[game].env
+    found: dict[str, np.ndarray] = {}
+    times = {
+        "torch, windowed Gram": seconds(lambda: found.update(gram=torch_gram(frames, lags, chunk)), torch_repeats),
+        "torch, conv2d + ReLU + pooling": seconds(
+            lambda: found.update(features=torch_encode(encoder, frames, chunk)), torch_repeats
+        ),
+    }
+    past, future = windows(frames, encoder.memory, encoder.horizon, n_windows)
+    for name, fit in library_fits(past, future).items():
+        times[name] = seconds(fit) * (len(frames) - lags + 1) * frames[0].size / len(past)
+    part = frames[:network_frames]
+    times["DQN network, one epoch"] = seconds(lambda: network_pass(part)) * len(frames) / len(part)
+    steps = min(3000, len(frames))
+    one_process = seconds(lambda: bare_loop(game, 0, {**env_options, "max_steps": steps}))
+    times["the emulator alone, one process"] = one_process * len(frames) / steps
+    return times, found["gram"], found["features"]
 
 
 def torch_gram(frames: np.ndarray, lags: int, chunk: int) -> np.ndarray:

@@ -7,14 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import asteroids_expert
 import breakout_expert
 import enduro_expert
 import pong_expert
 import si_expert
-from atari_play import Buffer, Policy, environment, load_or_collect
+from atari_play import Buffer, Policy, buffer_name, load_or_collect
 
 
 @dataclass(frozen=True)
@@ -82,19 +80,5 @@ def demonstrations(
     """
     policy = expert_of(game, expert)
     options = {} if sticky == 0.25 else {"sticky": sticky}
-    suffix = "".join(f"_{name}{value:g}" for name, value in sorted({**options, **more}.items()))
-    name = f"{game}_{expert or TASKS[game].best}{suffix}"
+    name = buffer_name(game, expert or TASKS[game].best, **options, **more)
     return load_or_collect(folder, name, lambda: policy, n_frames, seed, game, **options, **more, **TASKS[game].env)
-
-
-def summary(buffer: Buffer, game: str) -> dict[str, Any]:
-    """One table row about a buffer: sizes, mean score of whole games, share of each action."""
-    names = environment(game=game, **TASKS[game].env).action_names
-    shares = np.bincount(buffer.actions, minlength=len(names)) / len(buffer)
-    scores = [float(buffer.rewards[episode].sum()) for episode in buffer.episodes()[:-1]]
-    return {
-        "frames": len(buffer),
-        "games": len(buffer.starts),
-        "mean score of whole games": f"{np.mean(scores):.1f}" if scores else "no game is whole",
-        "actions": ", ".join(f"{name} {share:.2f}" for name, share in zip(names, shares, strict=True) if share > 0),
-    }
