@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
+import matplotlib as mpl
 import numpy as np
 from matplotlib import ticker
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import stats_ci
@@ -19,9 +18,15 @@ ON_COLOUR, OFF_COLOUR = (255, 170, 40), (70, 170, 255)  # RGB
 BACKGROUND = 18
 
 
+def _subplots(rows: int, columns: int, *, figsize: tuple[float, float], **options: Any) -> tuple[Figure, Any]:
+    """As pyplot's, but nothing keeps the figure alive."""
+    figure = Figure(figsize=figsize, layout="constrained")
+    return figure, figure.subplots(rows, columns, **options)
+
+
 def filter_bank(filters: np.ndarray, correlations: np.ndarray, title: str) -> Figure:
     """Temporal filters (K, m), newest tap first, one line each, with their canonical correlations (K,)."""
-    figure, axes = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
+    figure, axes = _subplots(1, 1, figsize=(6.4, 3.6))
     lags = -np.arange(filters.shape[1])
     for i, (taps, correlation) in enumerate(zip(filters, correlations, strict=True)):
         axes.plot(lags, taps, "o-", label=f"filter {i}: correlation {correlation:.3f}")
@@ -42,12 +47,10 @@ def filters_by_noise(
     threshold  dotted lines at +- this fraction of the peak: beyond them a lobe counts
     """
     _, n_seeds, n_units, memory = filters.shape
-    figure, panels = plt.subplots(
-        1, n_units, figsize=(4.8 * n_units, 3.9), sharey=True, squeeze=False, layout="constrained"
-    )
+    figure, panels = _subplots(1, n_units, figsize=(4.8 * n_units, 3.9), sharey=True, squeeze=False)
     lags = np.arange(memory)
     styles = ["-", "--", "-."] * len(noise)
-    colours = plt.get_cmap("viridis")(np.linspace(0.05, 0.8, len(noise)))
+    colours = mpl.colormaps.get_cmap("viridis")(np.linspace(0.05, 0.8, len(noise)))
     for unit, axes in enumerate(panels[0]):
         for sd, taps, colour, style in zip(noise, filters[:, :, unit], colours, styles, strict=False):
             axes.plot(lags, taps.mean(axis=0), style, color=colour, linewidth=1.4, label=f"noise {sd:g}")
@@ -80,9 +83,7 @@ def score_panels(
 ) -> Figure:
     """`score_intervals` for several games, one below the other: {game: (names, estimates, scores)}."""
     heights = [0.7 + 0.42 * len(names) for names, _, _ in panels.values()]
-    figure, column = plt.subplots(
-        len(panels), 1, figsize=(7.6, 0.5 + sum(heights)), height_ratios=heights, squeeze=False, layout="constrained"
-    )
+    figure, column = _subplots(len(panels), 1, figsize=(7.6, 0.5 + sum(heights)), height_ratios=heights, squeeze=False)
     for axes, (game, (names, estimates, scores)) in zip(column[:, 0], panels.items(), strict=True):
         for row, (estimate, values) in enumerate(zip(estimates, scores, strict=True)):
             spread = np.linspace(-0.18, 0.18, len(values)) if len(values) > 1 else np.zeros(1)
@@ -100,7 +101,7 @@ def score_panels(
     return figure
 
 
-def _log_if_dwarfed(axes: plt.Axes, values: np.ndarray) -> None:
+def _log_if_dwarfed(axes: Axes, values: np.ndarray) -> None:
     """A logarithmic axis, linear near 0, for scores of which half would share a twelfth of a linear one."""
     usual = np.median(values)
     if not (values.min() >= 0 < usual < values.max() / 12):
@@ -129,9 +130,7 @@ def dots_by_panel(
     highlighted  names that are drawn in another colour
     """
     height = 1.5 + 0.27 * len(names)
-    figure, axes = plt.subplots(
-        1, len(panels), figsize=(2.4 + 2.3 * len(panels), height), sharey=True, layout="constrained", squeeze=False
-    )
+    figure, axes = _subplots(1, len(panels), figsize=(2.4 + 2.3 * len(panels), height), sharey=True, squeeze=False)
     _dots(axes[0], panels, names, references, highlighted)
     figure.suptitle(title, fontsize=10)
     figure.supxlabel(xlabel, fontsize=9)
@@ -156,7 +155,7 @@ def _dots(axes, panels, names, references, highlighted) -> None:
     axes[0].invert_yaxis()
 
 
-def _cut_off_outliers(axis: plt.Axes, estimates: Sequence[Estimate], references: Sequence[float]) -> None:
+def _cut_off_outliers(axis: Axes, estimates: Sequence[Estimate], references: Sequence[float]) -> None:
     """Let no interval that is 15 times as wide as the usual one squeeze all others: its end is written at the edge."""
     widths = np.array([estimate.high - estimate.low for estimate in estimates])
     if not np.isfinite(widths).all():
@@ -190,7 +189,7 @@ def dots_and_spectra(
     limits    layer: (label, what others reported of the kept ones), one value each or one for all
     """
     height = 1.3 + 0.27 * len(names)
-    figure = plt.figure(figsize=(2.4 + 1.9 * len(panels), height + 3.4), layout="constrained")
+    figure = Figure(figsize=(2.4 + 1.9 * len(panels), height + 3.4), layout="constrained")
     upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=(height, 3.4))[:, 0]
     _dots(upper.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels, names, references, highlighted)
     upper.suptitle(title, fontsize=10)
@@ -224,10 +223,8 @@ def filter_shapes(banks: Mapping[str, np.ndarray], games: Sequence[str], title: 
 
     banks   recipe: (seeds, games, K, m), newest tap first; each filter is drawn divided by its largest tap
     """
-    figure, axes = plt.subplots(
-        len(banks), len(games), figsize=(2.5 * len(games), 2.3 * len(banks) + 0.8), sharex=True, sharey=True,
-        layout="constrained", squeeze=False,
-    )  # fmt: skip
+    figure, axes = _subplots(
+        len(banks), len(games), figsize=(2.5 * len(games), 2.3 * len(banks) + 0.8), sharex=True, sharey=True, squeeze=False)  # fmt: skip
     for row, (recipe, bank) in enumerate(banks.items()):
         lags = -np.arange(bank.shape[-1])
         for column, game in enumerate(games):
@@ -253,9 +250,7 @@ def stream_curves(
 
     curves   panel: frames (n,), values (seeds, n, K)
     """
-    figure, axes = plt.subplots(
-        1, len(curves), figsize=(1 + 2.4 * len(curves), 3.4), sharey=True, layout="constrained", squeeze=False
-    )
+    figure, axes = _subplots(1, len(curves), figsize=(1 + 2.4 * len(curves), 3.4), sharey=True, squeeze=False)
     for axis, (name, (frames, values)) in zip(axes[0], curves.items(), strict=True):
         for k in range(values.shape[2]):
             axis.plot(frames, values[:, :, k].T, color=f"C{k}", linewidth=0.6, alpha=0.5)
@@ -279,7 +274,7 @@ def learning_curves(curves: Mapping[str, np.ndarray], steps: int, lines: Mapping
     curves   name: (seeds, points) over equal parts of `steps`, NaN where no game ended
     lines    label: level of a dashed horizontal line
     """
-    figure, axes = plt.subplots(figsize=(7.2, 3.8), layout="constrained")
+    figure, axes = _subplots(1, 1, figsize=(7.2, 3.8))
     for i, (name, values) in enumerate(curves.items()):
         _learning(axes, values, steps, f"C{i}", name)
     for label, level in lines.items():
@@ -298,10 +293,9 @@ def learning_panels(
     arms = [arm for arm in curves if arm != reference] or [reference]
     n_columns = min(4, len(arms))
     n_rows = -(-len(arms) // n_columns)
-    figure, axes = plt.subplots(
+    figure, axes = _subplots(
         n_rows, n_columns, figsize=(2.6 * n_columns, 0.8 + 2.2 * n_rows), sharex=True, sharey=True,
-        squeeze=False, layout="constrained",
-    )  # fmt: skip
+        squeeze=False)  # fmt: skip
     for axis in axes.flat[len(arms) :]:
         axis.set_visible(False)
     for axis, arm in zip(axes.flat, arms, strict=False):
@@ -320,9 +314,7 @@ def learning_panels(
     return figure
 
 
-def _learning(
-    axes: plt.Axes, values: np.ndarray, steps: int, color: str, label: str, *, replications: bool = True
-) -> None:
+def _learning(axes: Axes, values: np.ndarray, steps: int, color: str, label: str, *, replications: bool = True) -> None:
     """(seeds, points) over equal parts of `steps`: their mean as a thick line, perhaps every seed as a thin one."""
     at = (np.arange(values.shape[1]) + 0.5) * steps / values.shape[1] / 1e6
     if replications:
@@ -336,7 +328,7 @@ def growth(panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], un
 
     panels   label of the axis: name of the curve: (size, cost) pairs
     """
-    figure, axes = plt.subplots(1, len(panels), figsize=(3.6 * len(panels), 3.4), layout="constrained", squeeze=False)
+    figure, axes = _subplots(1, len(panels), figsize=(3.6 * len(panels), 3.4), squeeze=False)
     for axis, (label, curves) in zip(axes[0], panels.items(), strict=True):
         for i, (name, pairs) in enumerate(curves.items()):
             size, cost = np.array(pairs).T
@@ -363,7 +355,7 @@ def unit_at_work(
     frames (m, H, W) uint8, newest first; filters (K, m), newest tap first; correlations (K,); maps (2K, H, W), ON first
     """
     memory, n_units = len(frames), len(filters)
-    figure = plt.figure(figsize=(12, 4.2), layout="constrained")
+    figure = Figure(figsize=(12, 4.2), layout="constrained")
     widths = [memory * 0.55, 3.4, n_units * 1.05]
     past, middle, code = figure.subfigures(1, 3, squeeze=False, width_ratios=widths)[0]
     rows = 2 if memory > 2 else 1

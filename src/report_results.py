@@ -179,8 +179,8 @@ def rebuild(results: Path, smoke: bool) -> list[str]:
     """
     kept = []
     for step in report_steps.STEPS:
-        stage = getattr(importlib.import_module(step.script), "STAGE", None)
-        if stage and _has(results, step.name, "json"):
+        if _has(results, step.name, "json"):
+            stage = importlib.import_module(step.script).STAGE
             try:
                 stage.rebuild(["--smoke"] if smoke else shlex.split(step.options))
             except MissingCellError as missing:

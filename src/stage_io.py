@@ -1,11 +1,6 @@
-"""What every stage needs around its claim: options, run folder, log, progress, resumable cells, tables.
+"""What every stage needs around its claim: options from the command line, one sentence for bad input, provenance.
 
-    run = start_run(__file__, parse_config(Config, argv, SMOKE))
-    result = run.cell(lambda: measure(seed), kind="clone", seed=seed)       # computed once, then read from its file
-    run.finish(rows, verdicts, figure=figure, curve=array)
-
-Finished cells are small JSON files under results/cells/<stage>/, named by their options. `--smoke` shrinks a stage to
-seconds and keeps everything it writes under results/smoke and data/smoke: real results are never touched.
+Runs, cells and reports are in stage_run.py and stage_report.py.
 """
 
 import atexit

@@ -82,8 +82,6 @@ def shown(value: Any) -> str:
 def verdict_row(verdict: Verdict | Mapping[str, Any]) -> dict[str, str]:
     """What a table shows of a verdict, or of one that was read from JSON."""
     read = verdict if isinstance(verdict, Mapping) else plain(verdict)
-    if "id" not in read:  # of a stage that is not yet a `Stage`
-        return {key: shown(value) for key, value in read.items()}
     return {"claim": read["claim"], "estimate": shown(read["estimate"]), "verdict": read["verdict"]}
 
 

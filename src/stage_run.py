@@ -244,7 +244,8 @@ def write_report(run: Run, report: Report, origin: Mapping[str, Any]) -> None:
     if report.arrays:
         resu_files.write_npz(run.path(".npz"), compress=True, **report.arrays)
     for suffix, draw in report.figures.items():
-        resu_files.write_atomically(run.path(f"{suffix}.png"), partial(draw().savefig, format="png", dpi=120))
+        figure = draw()
+        resu_files.write_atomically(run.path(f"{suffix}.png"), partial(figure.savefig, format="png", dpi=120))
     resu_files.write_json(run.path(".json"), {**origin, **report.as_json()})
 
 
@@ -285,56 +286,3 @@ class Stage(Generic[C]):
         known = resu_files.read_json(run.path(".json"))
         names = ("stage", "config", "command", "seconds", "cost", "provenance")
         write_report(run, self.report(config, self.cells(run)), {name: known[name] for name in names if name in known})
-
-
-class LegacyRun(Run):
-    """Of stages that are not yet `cells` and `report`: cells by a function without arguments and its options."""
-
-    timings: dict[str, float]
-
-    def timed(self, name: str, compute: Callable[[], T]) -> T:
-        """compute(), its wall-clock time added to `timings[name]`."""
-        self.timings = getattr(self, "timings", {})
-        started = time.perf_counter()
-        result = compute()
-        self.timings[name] = self.timings.get(name, 0.0) + time.perf_counter() - started
-        return result
-
-    def cell(self, measure: Any, setting: Any = None, *, shelf: str = "", **options: Any) -> Any:
-        """As `Run.cell`, or of compute() by options."""
-        if setting is not None:
-            return super().cell(measure, setting)
-        return super().cell(_legacy(measure, shelf), options)
-
-    def cells(self, arms: Any, *, shelf: str = "") -> Any:  # type: ignore[override]
-        """{arm: [(compute, options)]}, side by side."""
-        tasks = {repr(plain(options)): compute for its in arms.values() for compute, options in its}
-        found = super().cells(_legacies(tasks, shelf), {arm: [o for _, o in its] for arm, its in arms.items()})
-        return found
-
-    def finish(self, rows: Any, verdicts: Any = (), figure: Any = None, notes: Any = (), **arrays: Any) -> None:  # type: ignore[override]
-        """Tables, verdicts as dictionaries, figures as they are."""
-        figures = figure if isinstance(figure, dict) else {"": figure}
-        drawn = {suffix: partial(lambda it: it, it) for suffix, it in figures.items() if it is not None}
-        super().finish(Report(rows, verdicts, drawn, notes, arrays, getattr(self, "timings", {})))
-
-
-def _legacy(compute: Callable[[], Any], shelf: str) -> Measure:
-    @measured(shelf=shelf)
-    def measure(run: Run, setting: Any) -> Any:
-        return compute()
-
-    return measure
-
-
-def _legacies(tasks: dict[str, Callable[[], Any]], shelf: str) -> Measure:
-    @measured(shelf=shelf)
-    def measure(run: Run, setting: Any) -> Any:
-        return tasks[repr(plain(setting))]()
-
-    return measure
-
-
-def start_run(script: str, config: Any, variant: str = "") -> LegacyRun:
-    """Begin a run of a stage that is not yet a `Stage`."""
-    return LegacyRun(script, config, variant)

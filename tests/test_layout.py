@@ -133,3 +133,21 @@ def test_kernels_take_at_most_eight_arguments_by_position():
                 seen += 1
                 assert len(node.args.args) <= 8, f"{name}.{node.name}"
     assert seen > 20
+
+
+@pytest.mark.parametrize("path", sorted([*SRC.glob("*.py"), *Path(__file__).parent.glob("*.py")]), ids=lambda p: p.stem)
+def test_nothing_is_too_long_to_read(path):
+    text = path.read_text()
+    assert text.count("\n") <= 400, f"{path.name} has {text.count(chr(10))} lines: split it by noun"
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            lines = node.end_lineno - node.lineno + 1
+            assert lines <= 60, f"{path.name}: {node.name} has {lines} lines"
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.endswith("_kernels")])
+def test_kernels_take_few_arguments(name):
+    """By position they are kept in step by hand: at most 8."""
+    for node in ast.walk(ast.parse((SRC / f"{name}.py").read_text())):
+        if isinstance(node, ast.FunctionDef):
+            assert len(node.args.args) <= 8, f"{name}.{node.name} takes {len(node.args.args)} arguments"

@@ -53,7 +53,7 @@ def test_missing_and_uncommitted_results_are_shown_as_such(tmp_path):
     document = {
         "config": {"seeds": 5, "smoke": False},
         "rows": [{"policy": "clone", "score": 1.0}],
-        "verdicts": [{"claim": "it wins", "verdict": "refuted"}],
+        "verdicts": [{"id": "wins", "claim": "it wins", "estimate": None, "verdict": "refuted"}],
         "timings": {"play": 1.23},
         "provenance": {
             "commit": "0123456789abcdef",
@@ -65,7 +65,11 @@ def test_missing_and_uncommitted_results_are_shown_as_such(tmp_path):
     }
     (tmp_path / "bc_pong.json").write_text(json.dumps(document))
     page = report_results.results_page(tmp_path)
-    assert "**with uncommitted changes**" in page and "| it wins | refuted |" in page and "| clone  | 1     |" in page
+    assert (
+        "**with uncommitted changes**" in page
+        and "| it wins |          | refuted |" in page
+        and "| clone  | 1     |" in page
+    )
 
 
 def test_readme_blocks_are_replaced_and_nothing_else(tmp_path):
@@ -76,7 +80,8 @@ def test_readme_blocks_are_replaced_and_nothing_else(tmp_path):
 def test_the_chief_results_are_read_from_the_verdicts(tmp_path):
     text = "<!-- results: headlines -->\n<!-- end -->"
     assert report_results.fill_readme(text, tmp_path).count("missing") == len(report_claims.HEADLINES) + 1
-    verdicts = [{"claim": "the clone scores more than +8", "estimate": "11.5 [10.9, 11.9]", "verdict": "supported"}]
+    verdicts = [{"id": "clone > target", "claim": "more than +8", "estimate": {"mean": 11.5, "low": 10.9, "high": 11.9,
+                 "n": 3}, "verdict": "supported"}]  # fmt: skip
     (tmp_path / "bc_pong_winning.json").write_text(json.dumps({"verdicts": verdicts, "rows": [], "timings": {}}))
     (row,) = [line for line in report_results.fill_readme(text, tmp_path).splitlines() if "11.5" in line]
     assert "| 11.5 [10.9, 11.9] " in row and "| stands " in row
@@ -87,7 +92,7 @@ def test_every_chief_result_names_a_row_that_is_there():
     for claim in (*report_claims.HEADLINES, *report_claims.CLAIMS):
         path = ROOT / "results" / f"{claim.result}.json"
         if path.is_file():
-            assert claim.row in [row["claim"] for row in json.loads(path.read_text())["verdicts"]], claim
+            assert claim.id in [verdict["id"] for verdict in json.loads(path.read_text())["verdicts"]], claim
 
 
 def test_readme_blocks_may_show_some_rows_alone(tmp_path):

@@ -25,7 +25,12 @@ CONTRARY = dataclasses.replace(CLAIM, opposite=True)
 
 
 def sky(verdict):
-    return {"sky": {"rows": [], "verdicts": [{"claim": "drops fall", "gain": "1 [0, 2]", "verdict": verdict}]}}
+    return {
+        "sky": {
+            "rows": [],
+            "verdicts": [{"id": "drops fall", "claim": "rain", "estimate": "1 [0, 2]", "verdict": verdict}],
+        }
+    }
 
 
 @pytest.mark.parametrize(
@@ -47,15 +52,15 @@ def test_which_verdicts_let_a_claim_stand(verdict, plain, contrary):
 
 def test_what_is_not_there_is_missing_and_counted():
     assert report_claims.decided(CLAIM, {}) == ("", "missing")
-    assert report_claims.decided(dataclasses.replace(CLAIM, row="hail"), sky("supported")) == ("", "missing")
+    assert report_claims.decided(dataclasses.replace(CLAIM, id="hail"), sky("supported")) == ("", "missing")
     rows, counts = report_claims.table({})
     assert counts == {"stands": 0, "falls": 0, "undecided": 0, "missing": len(rows)}
     assert all("(missing)" in text for text in report_claims.findings({}))
 
 
 def test_every_deciding_row_is_there_where_its_result_is():
-    """A row that is renamed in a stage must be renamed in report_claims, too."""
-    wanted = [(claim.result, claim.row) for claim in report_claims.CLAIMS]
+    """A verdict whose id changes in a stage must be renamed in report_claims, too."""
+    wanted = [(claim.result, claim.id) for claim in report_claims.CLAIMS]
     for text in report_claims.FINDINGS:
         wanted += [tuple(part.split("}")[0].split(": ", 1)) for part in text.split("{")[1:]]
     assert len(wanted) > 40
@@ -66,7 +71,7 @@ def test_every_deciding_row_is_there_where_its_result_is():
         if path.is_file():
             document = json.loads(path.read_text())
             left_out = any("missing" in shown.values() for shown in document["rows"])
-            assert left_out or row in {shown["claim"] for shown in document["verdicts"]}, (name, row)
+            assert left_out or row in {shown["id"] for shown in document["verdicts"]}, (name, row)
 
 
 def test_detectable_differences_are_detected_as_often_as_they_say():
