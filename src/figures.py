@@ -224,7 +224,9 @@ def filter_shapes(banks: Mapping[str, np.ndarray], games: Sequence[str], title: 
     banks   recipe: (seeds, games, K, m), newest tap first; each filter is drawn divided by its largest tap
     """
     figure, axes = _subplots(
-        len(banks), len(games), figsize=(2.5 * len(games), 2.3 * len(banks) + 0.8), sharex=True, sharey=True, squeeze=False)  # fmt: skip
+        len(banks), len(games), figsize=(2.5 * len(games), 2.3 * len(banks) + 0.8), sharex=True, sharey=True,
+        squeeze=False,
+    )  # fmt: skip
     for row, (recipe, bank) in enumerate(banks.items()):
         lags = -np.arange(bank.shape[-1])
         for column, game in enumerate(games):
