@@ -289,12 +289,10 @@ class ReSUEncoder:
         return layers.first.encode(frames, method)
 
     def _encode_in_torch(self, frames: np.ndarray, device: str) -> np.ndarray:
-        import torch  # it takes seconds to load, and most who encode do without
-
-        import resu_torch_kernels
+        import resu_torch_kernels  # torch takes seconds to load, and most who encode do without
 
         layer = resu_torch_kernels.DenseLayer(self.integer_form()).to(device)
-        return layer.encode(torch.from_numpy(frames).to(device)).cpu().numpy()
+        return layer.encode(resu_torch_kernels.torch.from_numpy(frames).to(device)).cpu().numpy()
 
     def encode_layers(self, frames: np.ndarray, layers: Sequence[int]) -> list[np.ndarray]:
         """Features of several layers of one episode in one pass: [(T, D_layer) float32 for each of `layers`].

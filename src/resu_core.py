@@ -27,6 +27,8 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, v
 from resu_checks import as_count, as_ridge, as_series
 from resu_moments import LagMoments
 
+__version__ = "1.0.0"
+
 __all__ = [
     "CanonicalDirections",
     "LagMoments",

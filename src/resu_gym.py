@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import gymnasium
 import numpy as np
-from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
-from gymnasium.vector.utils import batch_space
 
 from resu_online import Code
+
+try:
+    import gymnasium
+    from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
+    from gymnasium.vector.utils import batch_space
+except ImportError as error:
+    raise ImportError("resu_gym needs Gymnasium: pip install 'resu-features[gym]'") from error
 
 
 def _feature_space(encoder: Code) -> gymnasium.spaces.Box:

@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import AutoresetMode, VectorEnv
-from stable_baselines3.common.vec_env import VecEnv
+
+try:
+    from gymnasium.vector import AutoresetMode, VectorEnv
+    from stable_baselines3.common.vec_env import VecEnv
+except ImportError as error:
+    raise ImportError("resu_sb3 needs Stable-Baselines3: pip install 'resu-features[sb3]'") from error
 
 
 class SB3VecEnv(VecEnv):

@@ -5,9 +5,16 @@ Sums of integers are taken in float64, where everything below 2^53 is exact.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Self
+
 import numpy as np
-import torch
-from torch import nn
+
+try:
+    import torch
+    from torch import nn
+except ImportError as error:
+    raise ImportError("resu_torch needs PyTorch: pip install 'resu-features[torch]'") from error
 
 from resu_layer1_kernels import Bank
 
@@ -60,6 +67,13 @@ class DenseLayer(nn.Module):
     def memory(self) -> int:
         """m, the frames in a window."""
         return self.taps.shape[0]
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Self:
+        """What `.to`, `.half()`, `.cuda()` of a network around it do here: the device changes, the numbers do not."""
+        for name, buffer in self._buffers.items():
+            if buffer is not None:
+                self._buffers[name] = buffer.to(fn(buffer).device)
+        return self
 
     def forward(self, windows: torch.Tensor) -> torch.Tensor:
         """See the class."""

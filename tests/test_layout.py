@@ -82,7 +82,8 @@ def test_headers_say_what_lives_there(name):
 def test_nothing_is_computed_at_import(name):
     allowed = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign, ast.Expr, ast.If)
     for node in ast.parse((SRC / f"{name}.py").read_text()).body:
-        assert isinstance(node, allowed)
+        extras = isinstance(node, ast.Try) and all(isinstance(it, (ast.Import, ast.ImportFrom)) for it in node.body)
+        assert isinstance(node, allowed) or extras
         if isinstance(node, ast.If):
             assert "__main__" in ast.dump(node.test)
 

@@ -1,5 +1,8 @@
 """ReSU in torch: the same bits as the compiled loops; it exports and traces; nothing in it learns."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -55,6 +58,32 @@ def test_it_exports_traces_and_keeps_its_state(encoder, frames):
     assert not torch.equal(other(windows), wanted)
     other.load_state_dict(module.state_dict())
     assert torch.equal(other(windows), wanted)
+
+
+CASTS = {
+    "float": lambda network: network.float(),
+    "double": lambda network: network.double(),
+    "half": lambda network: network.half(),
+    "bfloat16": lambda network: network.bfloat16(),
+    "to dtype": lambda network: network.to(torch.float16),
+    "to device and dtype": lambda network: network.to("cpu", torch.bfloat16),
+    "to layout": lambda network: network.to(memory_format=torch.channels_last),
+    "cpu": lambda network: network.cpu(),
+}
+
+
+@pytest.mark.parametrize("cast", CASTS)
+def test_a_network_that_is_cast_keeps_its_bits(encoder, frames, cast):
+    windows = torch.from_numpy(np.ascontiguousarray(np.stack([frames[t - 4 : t + 1][::-1] for t in range(4, 12)])))
+    module = ReSUModule(encoder)
+    wanted = module(windows)
+    network = CASTS[cast](torch.nn.Sequential(module, torch.nn.Linear(wanted.shape[1], 3)))
+    assert torch.equal(network[0](windows), wanted)
+    assert cast in ("float", "cpu", "to layout") or network[1].weight.dtype != torch.float32  # the rest is cast
+    twin = pickle.loads(pickle.dumps(copy.deepcopy(network)))
+    assert torch.equal(twin[0](windows), wanted)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(network[0](windows), wanted)
 
 
 def test_encoders_that_it_cannot_hold_are_refused(frames):
