@@ -7,7 +7,6 @@ directly: Gymnasium's own wrappers fetch a screen for every emulated frame, whic
 tests/test_atari_env.py holds the frames, rewards and ends against theirs, bit for bit.
 """
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,6 +19,8 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from gymnasium.wrappers.vector import TransformAction
+
+from resu_threads import n_cores
 
 GAMES = ("pong", "breakout", "space_invaders", "asteroids", "enduro")
 SIDE = 84  # of an observation [pixels]
@@ -100,7 +101,6 @@ class AtariEnv(gymnasium.Env):
         self.game, self.render_mode, self._max_over = game, "rgb_array", max_over
         self._frame_skip, self._noop_max, self._max_steps, self._size = frame_skip, noop_max, max_steps, size
         ALEInterface.setLoggerMode(LoggerMode.Error)
-        cv2.setNumThreads(1)  # frames are small; games run in parallel instead
         self._ale = ALEInterface()
         self._ale.setFloat("repeat_action_probability", sticky)
         self._load(0)
@@ -195,7 +195,7 @@ class AtariVectorEnv(VectorEnv):
     metadata: ClassVar = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_fps": STEPS_PER_SECOND}  # type: ignore[misc]
 
     def __init__(self, game: str, n_envs: int, n_threads: int | None = None, **options: Any) -> None:
-        n_threads = len(os.sched_getaffinity(0)) if n_threads is None else n_threads
+        n_threads = n_cores() if n_threads is None else n_threads
         if n_envs < 1 or n_threads < 1:
             raise ValueError(f"n_envs and n_threads must be at least 1, not {n_envs} and {n_threads}")
         self.envs = [AtariEnv(game, **options) for _ in range(n_envs)]
@@ -207,22 +207,43 @@ class AtariVectorEnv(VectorEnv):
         self.action_space = batch_space(self.single_action_space, n_envs)
         self._groups = [group for group in np.array_split(np.arange(n_envs), n_threads) if len(group)]
         self._pool = ThreadPoolExecutor(len(self._groups))
+        self._frames: np.ndarray | None = None  # what each game showed last
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Begin all games; seed s gives environment i the seed s + i, a list gives each its own."""
+        """Begin all games; seed s gives environment i the seed s + i, a list gives each its own.
+
+        options   "reset_mask", (B,) bool: begin these games alone, as Gymnasium's vector environments do
+        Raises    ValueError for a mask of another kind, one that holds no game, or one before the first reset.
+        """
+        mask = (options or {}).pop("reset_mask", None)
+        if mask is None:
+            mask = np.ones(self.num_envs, bool)
+        elif not isinstance(mask, np.ndarray) or mask.dtype != bool or mask.shape != (self.num_envs,) or not mask.any():
+            raise ValueError(f"reset_mask must be a boolean array of {self.num_envs} flags, at least one of them True")
+        elif self._frames is None:
+            raise ValueError("reset all games before some of them")
         if isinstance(seed, (int, np.integer)):
             seeds: list[int | None] = [int(seed) + i for i in range(self.num_envs)]
         else:
             seeds = [None] * self.num_envs if seed is None else list(seed)
-        return np.stack([env.reset(seed=s)[0] for env, s in zip(self.envs, seeds, strict=True)]), {}
+        if len(seeds) != self.num_envs:
+            raise ValueError(f"a list of seeds needs one for each of the {self.num_envs} games, not {len(seeds)}")
+        old = np.zeros(self.observation_space.shape or (), np.uint8) if self._frames is None else self._frames
+        games = zip(self.envs, seeds, mask, old, strict=True)
+        self._frames = np.stack([env.reset(seed=s)[0] if begins else frame for env, s, begins, frame in games])
+        return self._frames.copy(), {}
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """One agent step of every game."""
-        shape = self.observation_space.shape
-        assert shape is not None
-        frames = np.empty(shape, np.uint8)
+        """One agent step of every game.
+
+        Raises   ValueError before the first reset, or unless actions are B numbers of actions that there are.
+        """
+        if self._frames is None:
+            raise ValueError("call reset before step")
+        actions = self._checked(actions)
+        frames = np.empty(self._frames.shape, np.uint8)
         rewards = np.empty(self.num_envs)
         terminated, truncated = np.empty(self.num_envs, bool), np.empty(self.num_envs, bool)
         finals = np.full(self.num_envs, None, object)
@@ -239,7 +260,21 @@ class AtariVectorEnv(VectorEnv):
         list((self._pool.map if len(self._groups) > 1 else map)(advance, self._groups))
         ended = terminated | truncated
         info = {"final_obs": finals, "_final_obs": ended} if ended.any() else {}
+        self._frames = frames.copy()
         return frames, rewards, terminated, truncated, info
+
+    def _checked(self, actions: Any) -> np.ndarray:
+        found, n_actions = np.asarray(actions), len(self.action_names)
+        if found.shape != (self.num_envs,) or found.dtype.kind not in "iu":
+            raise ValueError(
+                f"actions must be {self.num_envs} whole numbers, one per game, not {found.dtype} of shape {found.shape}"
+            )
+        if found.min() < 0 or found.max() >= n_actions:
+            wrong = found[(found < 0) | (found >= n_actions)][0]
+            raise ValueError(
+                f"there is no action {wrong}: choose 0 to {n_actions - 1} ({', '.join(self.action_names)})"
+            )
+        return found
 
     def close_extras(self, **kwargs: Any) -> None:
         """Stop the threads."""

@@ -54,7 +54,8 @@ class EncodedVectorEnv(VectorWrapper):
     info["final_obs"] holds the features of the last frames, as an object array with None elsewhere.
     env       vector environment whose observations are (B, H, W) uint8
     encoder   fitted; it stays as it is, and any number of environments may share it
-    Raises    TypeError if env is no vector environment; ValueError before the first reset.
+    Raises    TypeError if env is no vector environment; ValueError before the first reset of all, or where an episode
+              ends without its last frame
     """
 
     def __init__(self, env: VectorEnv, encoder: Code) -> None:
@@ -70,6 +71,8 @@ class EncodedVectorEnv(VectorWrapper):
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Start an episode everywhere, or where options["reset_mask"] says so (AutoresetMode.DISABLED)."""
         chosen = (options or {}).get("reset_mask")  # Gymnasium takes it out of the options
+        if chosen is not None and self._ended is None:
+            raise ValueError("reset all environments before some of them")
         frames, info = self.env.reset(seed=seed, options=options)  # type: ignore[arg-type]
         if chosen is None or self._ended is None:
             self._ended = np.zeros(self.num_envs, bool)
@@ -84,6 +87,8 @@ class EncodedVectorEnv(VectorWrapper):
         frames, rewards, terminated, truncated, info = self.env.step(actions)
         ended = terminated | truncated
         if self._mode == AutoresetMode.SAME_STEP and ended.any():
+            if "final_obs" not in info:
+                raise ValueError("an episode ended, but info lacks its last frame, final_obs: AutoresetMode.SAME_STEP")
             last = np.stack([info["final_obs"][b] if ended[b] else frames[b] for b in range(self.num_envs)])
             features = self._online.step(last)
             finals = np.full(self.num_envs, None, object)

@@ -67,22 +67,51 @@ class SB3VecEnv(VecEnv):
         """Close the environments."""
         self.env.close()
 
-    def _games(self, indices: Any) -> list[Any]:
-        """The single environments that are stepped together."""
-        return [self.env.unwrapped.envs[i] for i in self._get_indices(indices)]  # type: ignore[attr-defined]
+    def _single(self) -> list[Any] | None:
+        """The single environments, where they live in this process."""
+        return getattr(self.env.unwrapped, "envs", None)
+
+    def _some(self, values: Sequence[Any], indices: Any) -> list[Any]:
+        return [values[i] for i in self._get_indices(indices)]
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """An attribute of the single environments."""
-        return [getattr(game, attr_name) for game in self._games(indices)]
+        """An attribute of the single environments, which may live in other processes."""
+        games = self._single()
+        if games is not None:
+            return [getattr(game, attr_name) for game in self._some(games, indices)]
+        return self._some(self.env.unwrapped.get_attr(attr_name), indices)  # type: ignore[attr-defined]
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        """Set an attribute of the single environments."""
-        for game in self._games(indices):
-            setattr(game, attr_name, value)
+        """Set an attribute of the single environments.
+
+        Raises   ValueError for some of them alone, if they live in other processes.
+        """
+        games = self._single()
+        if games is None:
+            self._all_or_none(indices)
+            self.env.unwrapped.set_attr(attr_name, value)  # type: ignore[attr-defined]
+        else:
+            for game in self._some(games, indices):
+                setattr(game, attr_name, value)
 
     def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
-        """Call a method of the single environments."""
-        return [getattr(game, method_name)(*args, **kwargs) for game in self._games(indices)]
+        """Call a method of the single environments.
+
+        Raises   ValueError for some of them alone, if they live in other processes.
+        """
+        games = self._single()
+        if games is None:
+            self._all_or_none(indices)
+            return list(self.env.unwrapped.call(method_name, *args, **kwargs))  # type: ignore[attr-defined]
+        return [getattr(game, method_name)(*args, **kwargs) for game in self._some(games, indices)]
+
+    def _all_or_none(self, indices: Any) -> None:
+        if list(self._get_indices(indices)) != list(range(self.num_envs)):
+            raise ValueError("environments in other processes are called all at once: leave out indices")
+
+    def get_images(self) -> Sequence[np.ndarray | None]:
+        """What each environment shows, for `render`."""
+        return self.env_method("render")
 
     def env_is_wrapped(self, wrapper_class: type, indices: Any = None) -> list[bool]:
         """Whether the vector environment is such a wrapper."""

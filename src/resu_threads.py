@@ -16,6 +16,11 @@ MOST = 256  # threads of a process; as many are started as are needed at a time
 LIMITS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")  # what joblib and others set in the processes that they start
 
 
+def n_cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def n_threads() -> int:
     """Threads that a call may use: the cores that this process may run on, or RESU_NUM_THREADS, if that is set.
 
@@ -25,9 +30,8 @@ def n_threads() -> int:
     wanted = os.environ.get("RESU_NUM_THREADS", "")
     if wanted and not (wanted.isdecimal() and int(wanted)):
         raise ValueError(f"the environment variable RESU_NUM_THREADS must be a whole number of at least 1: {wanted!r}")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     limits = [os.environ.get(name, "") for name in LIMITS]
-    return min([int(wanted or cores), *(int(limit) for limit in limits if limit.isdecimal() and int(limit))], default=1)
+    return min([int(wanted or n_cores()), *(int(limit) for limit in limits if limit.isdecimal() and int(limit))])
 
 
 def for_blocks(function: Callable[[int], object], n_blocks: int) -> None:

@@ -20,16 +20,13 @@ import joblib
 from joblib.parallel import ParallelBackendBase, SequentialBackend
 from tqdm import tqdm
 
+from resu_threads import n_cores
+
 T = TypeVar("T")
 ANSWER = 15.0  # seconds until a cluster has answered or is given up
 AGREED = ("python", "dask", "distributed", "numpy", "numba")  # versions; of a scheduler the first three
 _scheduler = ""  # of the cluster whose workers are used; none: processes of this machine
 _row: int | None = None  # of this process's progress bars while it has one core to itself; None: it has all
-
-
-def n_cores() -> int:
-    """CPU cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _ClusterBackend(ParallelBackendBase):
