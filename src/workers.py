@@ -71,11 +71,15 @@ class _ClusterBackend(ParallelBackendBase):
         Raises   what the task raised; ConnectionError or ValueError with one sentence if the cluster failed.
         """
         from dask.distributed import KilledWorker
+        from distributed.comm import CommClosedError
 
+        lost = f"the connection to the Dask scheduler at {self._scheduler} was lost: run it again"
         if out.status in ("cancelled", "lost"):
-            raise ConnectionError(f"the connection to the Dask scheduler at {self._scheduler} was lost: run it again")
+            raise ConnectionError(lost)
         try:
             return out.result()
+        except CommClosedError as error:  # while the result was on its way
+            raise ConnectionError(lost) from error
         except KilledWorker as error:
             raise ValueError(
                 f"the same task ended several workers of the Dask scheduler at {self._scheduler}, "
