@@ -170,19 +170,22 @@ class Buffer:
     def load(cls, path: Path, remedy: str = "") -> Buffer:
         """Read a buffer of `save`; frames stay on disk until they are used.
 
-        Raises   FileNotFoundError, or ValueError if one of the two files is truncated or they do not belong together.
+        Raises   FileNotFoundError, or ValueError if one of the two files is truncated, they do not belong together, or
+                 starts are not the beginnings of games.
         """
         frames_path, table_path = cls.files(path)
         names = ("ram", "actions", "targets", "rewards", "starts", "n_frames")
         table = resu_files.read_npz(table_path, names, remedy)
         frames = resu_files.open_npy(frames_path, remedy)
-        n = int(table.pop("n_frames"))
-        lengths = {name: len(table[name]) for name in names[:4]}
-        if frames.ndim != 3 or frames.dtype != np.uint8 or len(frames) != n or set(lengths.values()) != {n}:
+        n = table.pop("n_frames")
+        lengths = {table[name].shape[:1] for name in names[:4]}
+        whole = lengths == {frames.shape[:1]} and np.array_equal(n, len(frames))
+        if frames.ndim != 3 or frames.dtype != np.uint8 or not whole:
             raise ValueError(
                 f"{frames_path} ({frames.dtype}, shape {frames.shape}) does not belong to {table_path.name} "
                 f"({n} frames){': ' + remedy if remedy else ''}"
             )
+        table["starts"] = resu_files.episode_starts(table["starts"], len(frames), table_path, remedy)
         about = {name[6:]: table.pop(name).tolist() for name in list(table) if name.startswith("about_")}
         return cls(frames, about=about, **table)
 

@@ -3,9 +3,11 @@
 Identical content gives identical bytes: archive members carry no time stamp.
 """
 
+import errno
 import json
 import os
-import tempfile
+import secrets
+import stat
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,22 +21,26 @@ PathLike = str | os.PathLike[str]
 def write_atomically(path: PathLike, write: Callable[[BinaryIO], object]) -> None:
     """Let `write` fill a temporary file beside `path`, then rename it over `path`; on any error nothing is left.
 
-    Raises   OSError naming `path` if the disk is full or the folder cannot be written.
+    The file keeps its mode, a new one has what the umask leaves. Of a symbolic link the file that it names is written.
+    Raises   OSError naming `path` if the disk is full, the folder cannot be written, or `path` is no file (a folder, a
+             device, a pipe).
     """
-    path = Path(path)
-    temporary = None
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(8)}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        with os.fdopen(descriptor, "wb") as file:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        before = target.stat() if target.exists() else None
+        if before and not stat.S_ISREG(before.st_mode):
+            raise OSError(errno.EINVAL, "it is a folder, a device or a pipe")
+        with open(temporary, "xb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        if before:
+            os.chmod(temporary, stat.S_IMODE(before.st_mode))
+        os.replace(temporary, target)
     except BaseException as error:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise OSError(error.errno, f"cannot write {path}: {error.strerror or error}") from error
         raise
@@ -101,6 +107,23 @@ def open_npy(path: PathLike, remedy: str = "") -> np.ndarray:
         return np.load(path, mmap_mode="c", allow_pickle=False)
     except Exception as error:  # numpy raises several kinds for damaged files; all of them mean the same
         raise ValueError(f"{path} is truncated or not an .npy file ({error}){advice}") from error
+
+
+def episode_starts(values: np.ndarray, n_steps: int, path: PathLike, remedy: str = "") -> np.ndarray:
+    """The first index of each episode as a file brings them, checked.
+
+    values    (E,) integers: 0 first, ascending, below n_steps (`path` and `remedy` are for the message)
+    Returns   (E,) int64
+    Raises    ValueError if they are anything else.
+    """
+    starts = values.astype(np.int64) if values.ndim == 1 and values.dtype.kind in "iu" and len(values) else None
+    if starts is None or starts[0] != 0 or (np.diff(starts) <= 0).any() or starts[-1] >= max(n_steps, 1):
+        shown = np.array2string(values, threshold=6, edgeitems=3, separator=", ").replace("\n", "")
+        raise ValueError(
+            f"{path}: the starts of episodes must be ascending integers, the first one 0 and all below the {n_steps} "
+            f"steps, not {shown} ({values.dtype}){': ' + remedy if remedy else ''}"
+        )
+    return starts
 
 
 def write_json(path: PathLike, value: Any) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,8 @@ class FrameFile:
 
     Beside it may lie <name>.npz with `starts` (E,): the first index of each episode, as `atari_play.Buffer` writes it;
     otherwise the file is one episode.
-    Raises   FileNotFoundError, or ValueError if the file is truncated, no .npy file, or holds something else.
+    Raises   FileNotFoundError, or ValueError if the file is truncated, no .npy file, or holds something else, or if
+             `starts` are not the beginnings of episodes.
     """
 
     def __init__(self, path: resu_files.PathLike) -> None:
@@ -52,7 +54,9 @@ class FrameFile:
         if os.path.getsize(self.path) < self._offset + int(np.prod(shape, dtype=object)):
             raise ValueError(f"{self.path} is truncated: {shape[0]} frames do not fit into it")
         index = self.path.with_suffix(".npz")
-        self.starts = resu_files.read_npz(index, ("starts",))["starts"] if index.is_file() else np.zeros(1, np.int64)
+        self.starts = np.zeros(1, np.int64)
+        if index.is_file():
+            self.starts = resu_files.episode_starts(resu_files.read_npz(index, ("starts",))["starts"], len(self), index)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -95,23 +99,28 @@ class Shard:
     stop: int
 
 
-def shards(paths: Sequence[resu_files.PathLike], n_frames: int = SHARD) -> list[Shard]:
-    """Every file cut into ranges of n_frames.
+def shards(paths: resu_files.PathLike | Iterable[resu_files.PathLike], n_frames: int = SHARD) -> list[Shard]:
+    """Every file cut into ranges of n_frames; a path that is not in a list is one file.
 
-    Raises   ValueError if there are no files, if frames differ in size or a file is damaged, or n_frames < 1.
+    Raises   ValueError if there are no files, if one is named twice (also by a link), if frames differ in size or a
+             file is damaged, or n_frames is not an integer >= 1.
     """
-    if not paths:
+    files = [FrameFile(path) for path in ([paths] if isinstance(paths, (str, os.PathLike)) else paths)]
+    if not files:
         raise ValueError("no files to fit on")
-    if n_frames < 1:
-        raise ValueError(f"a shard needs at least one frame, not {n_frames}")
+    if not isinstance(n_frames, Integral) or n_frames < 1:
+        raise ValueError(f"a shard needs a whole number of frames, at least one, not {n_frames}")
     found: list[Shard] = []
-    first = FrameFile(paths[0])
-    for path in paths:
-        file = FrameFile(path)
-        if file.shape[1:] != first.shape[1:]:
-            raise ValueError(f"{path} has frames {file.shape[1:]}, {first.path} has {first.shape[1:]}")
+    known: dict[tuple[int, int], Path] = {}
+    for file in files:
+        if file.shape[1:] != files[0].shape[1:]:
+            raise ValueError(f"{file.path} has frames {file.shape[1:]}, {files[0].path} has {files[0].shape[1:]}")
+        status = file.path.stat()
+        twin = known.setdefault((status.st_dev, status.st_ino), file.path)
+        if twin is not file.path:
+            raise ValueError(f"{file.path} and {twin} are the same file: its frames would count twice")
         cuts = [*range(0, len(file), n_frames), len(file)]
-        found += [Shard(os.path.abspath(path), start, stop) for start, stop in pairwise(cuts)]
+        found += [Shard(os.path.abspath(file.path), start, stop) for start, stop in pairwise(cuts)]
     return found
 
 
@@ -131,7 +140,7 @@ def shard_moments(shard: Shard, memory: int, horizon: int, center: bool = True, 
 
 
 def fit(
-    paths: Sequence[resu_files.PathLike],
+    paths: resu_files.PathLike | Iterable[resu_files.PathLike],
     *,
     n_jobs: int = 1,
     shard: int = SHARD,
@@ -141,11 +150,15 @@ def fit(
 ) -> ReSUEncoder:
     """A one-layer encoder fitted on all frames of some files: bitwise `ReSUEncoder.fit` on their episodes.
 
+    paths     .npy files as `FrameFile`, or one
     n_jobs    processes (-1: all cores), where `joblib.parallel_config` has not chosen other workers
     shard     frames of one task           options   of `ReSUEncoder`
     progress  wraps the parts as they come, given their number, e.g. `lambda parts, n: tqdm(parts, total=n)`
-    Raises    ValueError as `shards` and `ReSUEncoder.fit_moments`, or for more than one layer.
+    Raises    ValueError as `shards` and `ReSUEncoder.fit_moments`, for more than one layer or n_jobs that is no integer
+              or 0.
     """
+    if not isinstance(n_jobs, Integral) or n_jobs == 0:
+        raise ValueError(f"n_jobs must be a number of processes, or -1 for all cores, not {n_jobs}")
     encoder = ReSUEncoder(**options)
     if encoder.n_layers != 1:
         raise ValueError("only the first layer is fitted from files: n_layers must be 1")
@@ -175,8 +188,14 @@ def encode_blocks(encoder: ReSUEncoder, file: FrameFile) -> Iterator[np.ndarray]
 
 
 def encode_file(encoder: ReSUEncoder, path: resu_files.PathLike, target: resu_files.PathLike) -> None:
-    """Write the features (T, D) float32 of a file of frames to an .npy file, whole or not at all."""
+    """Write the features (T, D) float32 of a file of frames to an .npy file, whole or not at all.
+
+    Raises   ValueError if the target is the file of frames itself, or as `FrameFile` and `encode_blocks`; OSError as
+             `resu_files.write_atomically`.
+    """
     file = FrameFile(path)
+    if os.path.exists(target) and os.path.samefile(path, target):
+        raise ValueError(f"the features of {path} would replace its frames: choose another target")
 
     def write(out: Any) -> None:
         header = {"descr": "<f4", "fortran_order": False, "shape": (len(file), encoder.n_features)}
