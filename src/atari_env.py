@@ -215,9 +215,10 @@ class AtariVectorEnv(VectorEnv):
         """Begin all games; seed s gives environment i the seed s + i, a list gives each its own.
 
         options   "reset_mask", (B,) bool: begin these games alone, as Gymnasium's vector environments do
-        Raises    ValueError for a mask of another kind, one that holds no game, or one before the first reset.
+        Raises    ValueError for a mask of another kind, one that holds no game, or one before the first reset; for
+                  seeds that are no whole numbers from 0 on, one per game. Then no game has begun.
         """
-        mask = (options or {}).pop("reset_mask", None)
+        mask = (options or {}).get("reset_mask")
         if mask is None:
             mask = np.ones(self.num_envs, bool)
         elif not isinstance(mask, np.ndarray) or mask.dtype != bool or mask.shape != (self.num_envs,) or not mask.any():
@@ -230,6 +231,9 @@ class AtariVectorEnv(VectorEnv):
             seeds = [None] * self.num_envs if seed is None else list(seed)
         if len(seeds) != self.num_envs:
             raise ValueError(f"a list of seeds needs one for each of the {self.num_envs} games, not {len(seeds)}")
+        wrong = [s for s in seeds if s is not None and not (isinstance(s, (int, np.integer)) and s >= 0)]
+        if wrong:
+            raise ValueError(f"a seed must be a whole number from 0 on, not {wrong[0]}")
         old = np.zeros(self.observation_space.shape or (), np.uint8) if self._frames is None else self._frames
         games = zip(self.envs, seeds, mask, old, strict=True)
         self._frames = np.stack([env.reset(seed=s)[0] if begins else frame for env, s, begins, frame in games])

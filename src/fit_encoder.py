@@ -1,7 +1,8 @@
 """Fit an encoder on any number of recorded buffers, on all cores or on a cluster; the result is the same, bit for bit.
 
 Buffers are .npy files of frames (T, H, W) uint8, with <name>.npz beside them for the episodes' starts if there are
-several; memory does not grow with their length.
+several; memory does not grow with their length. No file is replaced that this very command did not write, unless
+--force is given; a buffer, or the index beside it, never is.
 
 Reads      the files that match      Writes  an encoder (.npz), with --encode its features, results/fit_encoder.json
 Run        python src/fit_encoder.py "data/pong_random_s*_n60000.npy" --out pong.npz
@@ -11,8 +12,10 @@ Dask       dask scheduler &   and, on every machine,   PYTHONPATH=src dask worke
 """
 
 import glob
+import os
 import time
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +44,7 @@ class Config:
     workers: int = -1  # processes on this machine, -1 for all cores
     method: str = "auto"  # or dense, events, torch:cpu, torch:cuda
     shard: int = resu_sharding.SHARD  # frames of one task
+    force: bool = False  # replace files that something else wrote
     smoke: bool = False  # a buffer of its own
 
 
@@ -51,7 +55,7 @@ SMOKE = {"encode": True, "workers": 1, "shard": 300}
 class Setting:
     """One fit; options as in `Config`."""
 
-    paths: tuple[str, ...]
+    buffers: tuple[str, ...]
     out: str
     encode: bool
     memory: int
@@ -61,6 +65,7 @@ class Setting:
     workers: int
     method: str
     shard: int
+    force: bool = field(default=False, compare=False)
 
 
 def check(config: Config) -> None:
@@ -68,39 +73,76 @@ def check(config: Config) -> None:
     require_positive(config, "shard")
 
 
-def inputs(patterns: tuple[str, ...]) -> tuple[str, ...]:
-    """The files that match, each once.
+def feature_files(paths: Iterable[str], out: str) -> dict[str, str]:
+    """Where the features of each buffer go: beside the encoder."""
+    return {path: str(Path(out).with_name(f"{Path(path).stem}_features.npy")) for path in paths}
+
+
+def inputs(patterns: tuple[str, ...], out: str) -> tuple[str, ...]:
+    """The files that match, each once, without the features that earlier runs left among them.
 
     Raises   ValueError if there are none.
     """
-    paths = sorted({path for pattern in patterns for path in glob.glob(pattern)})
+    paths = {path for pattern in patterns for path in glob.glob(pattern)}
+    ours = {os.path.realpath(path) for path in feature_files(paths, out).values()}
+    paths -= {path for path in paths if os.path.realpath(path) in ours and not resu_sharding.holds_frames(path)}
     if not paths:
         raise ValueError(f"no file matches {' '.join(patterns) or 'nothing'}: give globs of .npy files, in quotes")
-    return tuple(paths)
+    return tuple(sorted(paths))
+
+
+def stamp(path: str) -> list[int] | None:
+    """What tells whether somebody else wrote a file: its size and time; None if there is none."""
+    return [os.stat(path).st_size, os.stat(path).st_mtime_ns] if os.path.exists(path) else None
+
+
+def require_free(paths: Iterable[str], outputs: Mapping[str, str], written: Mapping[str, Any], force: bool) -> None:
+    """Refuse to replace anything of value, before anything is computed.
+
+    outputs   the files to be written, by what goes into them: a buffer's path or "the encoder"
+    written   stamps of what the last run of this command left, by path
+    force     replace what something else wrote; buffers and their indices stay
+    Raises    ValueError naming the file.
+    """
+    buffers = {os.path.realpath(name) for path in paths for name in (path, Path(path).with_suffix(".npz"))}
+    makers: dict[str, str] = {}
+    for maker, path in outputs.items():
+        real = os.path.realpath(path)
+        if real in buffers:
+            raise ValueError(f"{path} belongs to a buffer that is read: choose another place with --out")
+        if real in makers:
+            raise ValueError(f"{path} would be written twice, for {makers[real]} and for {maker}: rename one of them")
+        makers[real] = maker
+        if not force and os.path.exists(path) and stamp(path) != written.get(path):
+            raise ValueError(f"{path} is there and was not written by this command: give --force to replace it")
 
 
 @measured()
 def measure(run: Run, s: Setting) -> dict[str, Any]:
     """Fit, write, say how fast it was."""
-    out = Path(s.out)
+    paths = inputs(s.buffers, s.out)
+    features = feature_files(paths, s.out) if s.encode else {}
+    outputs = {"the encoder": s.out, **features}
+    require_free(paths, outputs, (run.known(measure, s) or {}).get("written", {}), s.force)
     started = time.perf_counter()
     encoder = resu_sharding.fit(
-        s.paths, n_jobs=s.workers, shard=s.shard, method=s.method,
+        paths, n_jobs=s.workers, shard=s.shard, method=s.method,
         progress=lambda parts, n: workers.progress(parts, "moments", n, "shard"),
         memory=s.memory, horizon=s.horizon, n_units=s.n_units, grid=s.grid,
     )  # fmt: skip
     seconds = time.perf_counter() - started
-    encoder.save(out)
-    for path in s.paths if s.encode else ():
-        resu_sharding.encode_file(encoder, path, out.with_name(f"{Path(path).stem}_features.npy"))
+    encoder.save(s.out)
+    for path, target in features.items():
+        resu_sharding.encode_file(encoder, path, target)
     return {
-        "files": len(s.paths),
-        "frames": sum(len(resu_sharding.FrameFile(path)) for path in s.paths),
+        "files": len(paths),
+        "frames": sum(len(resu_sharding.FrameFile(path)) for path in paths),
         "windows": encoder.moments_.n_windows,
         "seconds": seconds,
         "correlations": encoder.correlations_,
-        "encoder": out.name,
+        "encoder": Path(s.out).name,
         "filters": encoder.filters_,
+        "written": {path: stamp(path) for path in outputs.values()},
     }
 
 
@@ -114,7 +156,7 @@ def cells(run: Run) -> dict[str, Any]:
         if not run.reading:
             atari_play.random_play(run.data, "pong", 1000, 0)
     setting = Setting(
-        inputs(patterns), out, c.encode, c.memory, c.horizon, c.n_units, c.grid, c.workers, c.method, c.shard
+        patterns, out, c.encode, c.memory, c.horizon, c.n_units, c.grid, c.workers, c.method, c.shard, c.force
     )
     return run.cell(measure, setting, fresh=True)
 

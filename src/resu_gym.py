@@ -70,10 +70,11 @@ class EncodedVectorEnv(VectorWrapper):
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Start an episode everywhere, or where options["reset_mask"] says so (AutoresetMode.DISABLED)."""
-        chosen = (options or {}).get("reset_mask")  # Gymnasium takes it out of the options
+        chosen = (options or {}).get("reset_mask")
         if chosen is not None and self._ended is None:
             raise ValueError("reset all environments before some of them")
-        frames, info = self.env.reset(seed=seed, options=options)  # type: ignore[arg-type]
+        own = None if options is None else dict(options)  # Gymnasium takes the mask out of it
+        frames, info = self.env.reset(seed=seed, options=own)  # type: ignore[arg-type]
         if chosen is None or self._ended is None:
             self._ended = np.zeros(self.num_envs, bool)
             return self._online.reset(frames), info

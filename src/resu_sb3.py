@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 try:
-    from gymnasium.vector import AutoresetMode, VectorEnv
+    import gymnasium
+    from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
     from stable_baselines3.common.vec_env import VecEnv
 except ImportError as error:
     raise ImportError("resu_sb3 needs Stable-Baselines3: pip install 'resu-features[sb3]'") from error
@@ -71,39 +73,51 @@ class SB3VecEnv(VecEnv):
         """The single environments, where they live in this process."""
         return getattr(self.env.unwrapped, "envs", None)
 
+    def _elsewhere(self, name: str, *args: Any, **kwargs: Any) -> list[Any]:
+        """An attribute or method of all environments, which live in other processes; they stay alive if it is missing.
+
+        Raises   AttributeError if it is.
+        """
+        if not all(self.env.unwrapped.call("has_wrapper_attr", name)):  # type: ignore[attr-defined]
+            raise AttributeError(f"the environments have no attribute {name}")
+        return list(self.env.unwrapped.call(name, *args, **kwargs))  # type: ignore[attr-defined]
+
     def _some(self, values: Sequence[Any], indices: Any) -> list[Any]:
         return [values[i] for i in self._get_indices(indices)]
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """An attribute of the single environments, which may live in other processes."""
+        """An attribute of the single environments, or of the innermost wrapper around one that has it.
+
+        Raises   AttributeError if it is missing.
+        """
         games = self._single()
-        if games is not None:
-            return [getattr(game, attr_name) for game in self._some(games, indices)]
-        return self._some(self.env.unwrapped.get_attr(attr_name), indices)  # type: ignore[attr-defined]
+        if games is None:
+            return self._some(self._elsewhere(attr_name), indices)
+        return [game.get_wrapper_attr(attr_name) for game in self._some(games, indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        """Set an attribute of the single environments.
+        """Set an attribute of the single environments, or of the wrapper around one that has it, to this value.
 
         Raises   ValueError for some of them alone, if they live in other processes.
         """
         games = self._single()
         if games is None:
             self._all_or_none(indices)
-            self.env.unwrapped.set_attr(attr_name, value)  # type: ignore[attr-defined]
+            self.env.unwrapped.set_attr(attr_name, [value] * self.num_envs)  # type: ignore[attr-defined]
         else:
             for game in self._some(games, indices):
-                setattr(game, attr_name, value)
+                game.set_wrapper_attr(attr_name, value)
 
     def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
-        """Call a method of the single environments.
+        """Call a method of the single environments, or of the wrapper around one that has it.
 
-        Raises   ValueError for some of them alone, if they live in other processes.
+        Raises   ValueError for some of them alone, if they live in other processes; AttributeError if it is missing.
         """
         games = self._single()
         if games is None:
             self._all_or_none(indices)
-            return list(self.env.unwrapped.call(method_name, *args, **kwargs))  # type: ignore[attr-defined]
-        return [getattr(game, method_name)(*args, **kwargs) for game in self._some(games, indices)]
+            return self._elsewhere(method_name, *args, **kwargs)
+        return [game.get_wrapper_attr(method_name)(*args, **kwargs) for game in self._some(games, indices)]
 
     def _all_or_none(self, indices: Any) -> None:
         if list(self._get_indices(indices)) != list(range(self.num_envs)):
@@ -114,5 +128,21 @@ class SB3VecEnv(VecEnv):
         return self.env_method("render")
 
     def env_is_wrapped(self, wrapper_class: type, indices: Any = None) -> list[bool]:
-        """Whether the vector environment is such a wrapper."""
-        return [isinstance(self.env, wrapper_class)] * len(list(self._get_indices(indices)))
+        """Whether such a wrapper is around all environments, or around each one; in other processes by its name."""
+        if any(isinstance(layer, wrapper_class) for layer in _layers(self.env)):
+            return [True] * len(list(self._get_indices(indices)))
+        games = self._single()
+        if games is None:
+            described = [str(text) for text in self._elsewhere("__str__")]  # <TimeLimit<OrderEnforcing<...
+            found = [wrapper_class.__name__ in re.findall(r"<(\w+)", text) for text in described]
+        else:
+            found = [any(isinstance(layer, wrapper_class) for layer in _layers(game)) for game in games]
+        return self._some(found, indices)
+
+
+def _layers(env: Any) -> Iterator[Any]:
+    """An environment's wrappers, from the outermost one in, and itself."""
+    yield env
+    while isinstance(env, (gymnasium.Wrapper, VectorWrapper)):
+        env = env.env
+        yield env

@@ -90,6 +90,15 @@ class FrameFile:
         return list(pairwise([*self.starts.tolist(), len(self)]))
 
 
+def holds_frames(path: resu_files.PathLike) -> bool:
+    """Whether a file is a buffer of frames, as far as its head says."""
+    try:
+        FrameFile(path)
+    except ValueError:
+        return False
+    return True
+
+
 @dataclass(frozen=True)
 class Shard:
     """The windows of a file that start in frames start .. stop - 1."""
@@ -190,12 +199,12 @@ def encode_blocks(encoder: ReSUEncoder, file: FrameFile) -> Iterator[np.ndarray]
 def encode_file(encoder: ReSUEncoder, path: resu_files.PathLike, target: resu_files.PathLike) -> None:
     """Write the features (T, D) float32 of a file of frames to an .npy file, whole or not at all.
 
-    Raises   ValueError if the target is the file of frames itself, or as `FrameFile` and `encode_blocks`; OSError as
-             `resu_files.write_atomically`.
+    Raises   ValueError if the target is the file of frames itself or the index beside it, or as `FrameFile` and
+             `encode_blocks`; OSError as `resu_files.write_atomically`.
     """
     file = FrameFile(path)
-    if os.path.exists(target) and os.path.samefile(path, target):
-        raise ValueError(f"the features of {path} would replace its frames: choose another target")
+    if os.path.realpath(target) in (os.path.realpath(path), os.path.realpath(file.path.with_suffix(".npz"))):
+        raise ValueError(f"the features of {path} would replace its frames or their index: choose another target")
 
     def write(out: Any) -> None:
         header = {"descr": "<f4", "fortran_order": False, "shape": (len(file), encoder.n_features)}

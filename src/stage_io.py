@@ -14,9 +14,9 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import tyro
 
@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VERSIONS_OF = ("numpy", "scipy", "numba", "torch", "scikit-learn", "ale-py", "gymnasium", "opencv-python-headless")
 T = TypeVar("T")
 C = TypeVar("C")
+_POSITIONAL = get_args(tyro.conf.Positional[int])[-1]  # what marks an option that is given without its name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,21 +102,27 @@ def peak_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
-def command_line(script: str, config: Any) -> str:
-    """The command of a run: its script and the options that are not the default ones (a smoke run: `--smoke` alone)."""
-    words = ["python", f"src/{script}"]
-    if getattr(config, "smoke", False):
-        return " ".join([*words, "--smoke"])
+def command_line(script: str, config: Any, smoke: Mapping[str, Any] | None = None) -> str:
+    """The command of a run: its script, what stands without a name, and the options that are not the default ones.
+
+    smoke   what `--smoke` puts in place of defaults, as in `parse_config`
+    """
+    words, options = ["python", f"src/{script}"], []
+    small = {**(smoke or {}), "smoke": True} if getattr(config, "smoke", False) else {}
+    kinds = get_type_hints(type(config), include_extras=True)
     for field in dataclasses.fields(config) if dataclasses.is_dataclass(config) else ():
         value, option = getattr(config, field.name), f"--{field.name.replace('_', '-')}"
-        if value == field.default:
+        if field.name != "smoke" and value == small.get(field.name, field.default):
             continue
         if isinstance(value, bool):
-            words.append(option if value else f"--no-{option[2:]}")
+            options += [option if value else f"--no-{option[2:]}"] if value != field.default else []
+            continue
+        texts = [shlex.quote(str(item)) for item in (value if isinstance(value, (list, tuple)) else [value])]
+        if _POSITIONAL in get_args(kinds[field.name]):
+            words += texts
         else:
-            items = value if isinstance(value, (list, tuple)) else [value]
-            words += [option, *(shlex.quote(str(item)) for item in items)]
-    return " ".join(words)
+            options += [option, *texts]
+    return " ".join([*words, *options])
 
 
 def require_positive(config: Any, *names: str) -> None:

@@ -94,11 +94,20 @@ class Run:
     """One execution of a stage: where it reads and writes, its log and its cells.
 
     reading   only read: a cell that is not there raises MissingCellError, and nothing is logged
+    small     what `--smoke` put in place of the defaults
     """
 
-    def __init__(self, script: str, config: Any, variant: str = "", reading: bool = False) -> None:
+    def __init__(
+        self,
+        script: str,
+        config: Any,
+        variant: str = "",
+        reading: bool = False,
+        small: Mapping[str, Any] | None = None,
+    ) -> None:
         self.stage = Path(script).stem + variant
         self._script = Path(script).name
+        self.command = stage_io.command_line(self._script, config, small)
         self.config = config
         self.smoke = bool(getattr(config, "smoke", False))
         self.results = stage_io.ROOT / "results" / "smoke" if self.smoke else stage_io.ROOT / "results"
@@ -155,6 +164,11 @@ class Run:
             self._computing += seconds
         return self._read(path)
 
+    def known(self, measure: Measure, setting: Any) -> Any | None:
+        """What the last measurement of this setting gave, if it is there."""
+        path = self._cell_path(measure, self._key(measure, setting))
+        return resu_files.read_json(path)["result"] if path.is_file() else None
+
     def cells(
         self,
         measure: Measure,
@@ -197,8 +211,7 @@ class Run:
 
     def _read(self, path: Path) -> Any:
         if not path.is_file():
-            command = stage_io.command_line(self._script, self.config)
-            raise MissingCellError(f"{path.relative_to(stage_io.ROOT)} not found: run {command}")
+            raise MissingCellError(f"{path.relative_to(stage_io.ROOT)} not found: run {self.command}")
         document = resu_files.read_json(path, f"delete {path.name} and run python src/{self._script}")
         self._cells.append(document)
         return document["result"]
@@ -222,7 +235,7 @@ class Run:
             {
                 "stage": self.stage,
                 "config": plain(self.config),
-                "command": stage_io.command_line(self._script, self.config),
+                "command": self.command,
                 "seconds": round(time.perf_counter() - self._started, 1),
                 "cost": self._cost(),
                 "provenance": stage_io.provenance(),
@@ -273,7 +286,7 @@ class Stage(Generic[C]):
         """Run it with options from the command line."""
         config = stage_io.parse_config(self.config, argv, dict(self.smoke))
         self.check(config)
-        run = Run(self.script, config, self.variant(config))
+        run = Run(self.script, config, self.variant(config), small=self.smoke)
         run.finish(self.report(config, self.cells(run)))
 
     def rebuild(self, argv: Sequence[str]) -> None:
@@ -282,7 +295,8 @@ class Stage(Generic[C]):
         Raises   MissingCellError, or FileNotFoundError if there is no result.
         """
         config = stage_io.parse_config(self.config, argv, dict(self.smoke))
-        run = Run(self.script, config, self.variant(config), reading=True)
+        run = Run(self.script, config, self.variant(config), True, self.smoke)
         known = resu_files.read_json(run.path(".json"))
-        names = ("stage", "config", "command", "seconds", "cost", "provenance")
-        write_report(run, self.report(config, self.cells(run)), {name: known[name] for name in names if name in known})
+        origin = {"stage": run.stage, "config": plain(config), "command": run.command}
+        origin |= {name: known[name] for name in ("seconds", "cost", "provenance") if name in known}
+        write_report(run, self.report(config, self.cells(run)), origin)

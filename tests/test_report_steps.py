@@ -4,12 +4,14 @@ import dataclasses
 import importlib
 import json
 import shlex
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pytest
 import tyro
 from scipy import stats
 
+import fit_encoder
 import report_claims
 import report_power
 import report_results
@@ -18,6 +20,7 @@ import reproduce
 import stage_io
 from report_claims import Claim
 from stage_io import ROOT
+from stage_report import plain
 from test_layout import kind_of
 
 CLAIM = Claim("1", "it rains", "often", "sky", "drops fall")
@@ -121,7 +124,56 @@ def test_the_command_names_what_differs_from_the_defaults():
     assert line() == "python src/bc_test.py"
     assert line(n_frames=7, rows=("raw mlp", "b")) == "python src/bc_test.py --n-frames 7 --rows 'raw mlp' b"
     assert line(fast=True) == "python src/bc_test.py --fast"
-    assert line(n_frames=1, smoke=True) == "python src/bc_test.py --smoke"
+    small = {"n_frames": 1, "rows": ("a",)}
+    smoke = stage_io.command_line("bc_test.py", Options(n_frames=1, rows=("b",), smoke=True), small)
+    assert smoke == "python src/bc_test.py --rows b --smoke"
+
+
+def other(value: Any, kind: Any) -> Any:
+    """Another value of an option's kind; the same where none is at hand."""
+    kind = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    if get_origin(kind) is Literal:
+        return get_args(kind)[-1]
+    if get_origin(kind) is tuple:
+        kinds = get_args(kind)
+        item = kinds[0]
+        if len(kinds) == 2 and kinds[1] is ...:
+            return (*value[:1], other(value[0] if value else item(), item))
+        return tuple(other(each, its) for each, its in zip(value, kinds, strict=True))
+    if isinstance(value, bool):
+        return not value
+    return f"x*/a file{value}.npy" if isinstance(value, str) else value if value is None else value + 1
+
+
+def test_commands_of_the_record_run_as_they_stand():
+    """Of every stage, with the options of its steps and with every option changed, also in a smoke run."""
+    for step in report_steps.STEPS:
+        stage = importlib.import_module(step.script).STAGE
+        default = stage.config()
+        kinds = get_type_hints(stage.config, include_extras=True)
+        changed = {f.name: other(getattr(default, f.name), kinds[f.name]) for f in dataclasses.fields(default)}
+        small = {**stage.smoke, "smoke": True}
+        for config in (
+            stage_io.parse_config(stage.config, shlex.split(step.options), stage.smoke),
+            dataclasses.replace(default, **(changed | {"smoke": False})),
+            dataclasses.replace(default, **small),
+            dataclasses.replace(default, **{**changed, **dict(list(stage.smoke.items())[:1]), "smoke": True}),
+        ):
+            python, script, *words = shlex.split(stage_io.command_line(f"{step.script}.py", config, stage.smoke))
+            assert (python, script) == ("python", f"src/{step.script}.py")
+            assert stage_io.parse_config(stage.config, words, stage.smoke) == config
+    row = stage_io.command_line("fit_encoder.py", fit_encoder.Config(("data/a b.npy", "c*.npy"), grid=(2, 3)))
+    assert row == "python src/fit_encoder.py 'data/a b.npy' 'c*.npy' --grid 2 3"
+
+
+def test_results_name_their_commands():
+    for step in report_steps.STEPS:
+        path = ROOT / "results" / f"{step.name}.json"
+        if path.is_file():
+            stage, document = importlib.import_module(step.script).STAGE, json.loads(path.read_text())
+            words = shlex.split(document["command"])[2:]
+            config = stage_io.parse_config(stage.config, words, stage.smoke)
+            assert json.loads(json.dumps(plain(config))) == document["config"], step.name
 
 
 def test_the_index_lists_every_result(tmp_path):

@@ -6,6 +6,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.wrappers import OrderEnforcing, TimeLimit
 
 from atari_env import AtariEnv, AtariVectorEnv
 from resu_conv import ReSUEncoder
@@ -56,6 +57,9 @@ def test_what_cannot_be_done_is_one_sentence_and_changes_nothing():
             env.step(actions)
     with pytest.raises(ValueError, match="needs one for each of the 2 games, not 3"):
         env.reset(seed=[1, 2, 3])
+    for seeds in ([3, -1], [3, "a"], [3, 1.5], -5):
+        with pytest.raises(ValueError, match="a seed must be a whole number from 0 on"):
+            env.reset(seed=seeds)
     for _ in range(5):
         assert np.array_equal(env.step(np.array([2, 3]))[0], twin.step(np.array([2, 3]))[0])
     for one in (env, twin):
@@ -95,6 +99,9 @@ def test_a_missing_last_frame_and_a_mask_before_the_first_reset_are_named():
     with pytest.raises(ValueError, match="reset all environments before some"):
         env.reset(options={"reset_mask": np.array([True, False])})
     env.reset()
+    options = {"reset_mask": np.array([True, False])}
+    env.reset(options=options)
+    assert list(options) == ["reset_mask"]
     with pytest.raises(ValueError, match="lacks its last frame, final_obs"):
         env.step(np.zeros(2, int))
 
@@ -123,9 +130,15 @@ class Coloured(gymnasium.Env):
         return self.colour
 
 
+class Painted(gymnasium.Wrapper):
+    """Has a coat, which the environment within lacks."""
+
+    coat = "red"
+
+
 @pytest.mark.parametrize("kind", [SyncVectorEnv, AsyncVectorEnv])
 def test_stable_baselines_sees_into_environments_wherever_they_live(kind):
-    makers = [lambda c=c: Coloured(c) for c in (10, 20, 30)]
+    makers = [lambda c=c: Painted(TimeLimit(Coloured(c), 9)) for c in (10, 20, 30)]
     env = SB3VecEnv(kind(makers, autoreset_mode=AutoresetMode.SAME_STEP))
     env.reset()
     assert env.get_attr("colour") == [10, 20, 30] and env.get_attr("colour", [2, 0]) == [30, 10]
@@ -143,5 +156,14 @@ def test_stable_baselines_sees_into_environments_wherever_they_live(kind):
             env.set_attr("colour", 1, indices=0)
     else:
         assert env.env_method("lighter", indices=[1]) == [8]
-    assert env.env_is_wrapped(SyncVectorEnv, [0]) == [kind is SyncVectorEnv]
+    env.set_attr("colour", [1, 2, 3])  # every environment's: a list is a value like any other
+    assert env.get_attr("colour") == [[1, 2, 3]] * 3
+    env.set_attr("coat", "blue")
+    assert env.get_attr("coat", 1) == ["blue"]
+    for ask in (env.get_attr, env.env_method):
+        with pytest.raises(AttributeError, match="smell"):
+            ask("smell")
+    assert env.step(np.zeros(3, int))[0].shape == (3, 3)  # nobody died of it
+    for wrapper, wanted in ((TimeLimit, True), (Painted, True), (OrderEnforcing, False), (kind, True)):
+        assert env.env_is_wrapped(wrapper, [0, 2]) == [wanted] * 2
     env.close()
