@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from resu_numba import njit
 
 
-@njit(cache=True, fastmath={"contract"})
+@njit(fastmath={"contract"})
 def _add_rows(weight, chosen, factors, n, total):
     """total (D_out,) += sum over i < n of factors[i] * weight[chosen[i]], four rows at a time."""
     whole = n - n % 4
@@ -21,7 +22,7 @@ def _add_rows(weight, chosen, factors, n, total):
             total[j] += factor * row[j]
 
 
-@njit(cache=True)
+@njit()
 def dense_layers(x, last, image, weights, chosen, factors, out):
     """Affine layers with rectified ones in between, at the cost of the entries of x that differ from the last input.
 

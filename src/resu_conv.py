@@ -291,7 +291,7 @@ class ReSUEncoder:
     def _encode_in_torch(self, frames: np.ndarray, device: str) -> np.ndarray:
         import resu_torch_kernels  # torch takes seconds to load, and most who encode do without
 
-        layer = resu_torch_kernels.DenseLayer(self.integer_form()).to(device)
+        layer = resu_torch_kernels.DenseLayer(self.integer_form()).to(resu_torch_kernels.usable(device))
         return layer.encode(resu_torch_kernels.torch.from_numpy(frames).to(device)).cpu().numpy()
 
     def encode_layers(self, frames: np.ndarray, layers: Sequence[int]) -> list[np.ndarray]:

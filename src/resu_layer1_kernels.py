@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from resu_moment_kernels import changes
+from resu_numba import njit
 
 # r_k(t, p) = sum_j taps[j, k] * frame[t - j, p] + bias[k, p]       int32; the caller bounds sum_j |taps| * 255 by 2^30
 # sums[c, k] = sum over pixels p of cell c of max(r_k, 0)           int64; sums[c, K + k] holds max(-r_k, 0)
@@ -94,7 +94,7 @@ def new_games(bank: Bank, n: int) -> Games:
     return Games(new_events(bank, (n,)), np.zeros(n, np.int64), last, np.zeros(n, np.int64), out)
 
 
-@njit(cache=True)
+@njit()
 def _note_changes(old, new, places, jumps):
     """Write where two uint8 frames differ to `places`, and by how much to `jumps`; returns the number of pixels."""
     n = changes(old, new, places)
@@ -103,7 +103,7 @@ def _note_changes(old, new, places, jumps):
     return n
 
 
-@njit(cache=True)
+@njit()
 def begin_events(frames, now, bank, events):
     """Evaluate every pixel of frame `now` and note the changes that led to it. Frames before row 0 repeat row 0."""
     taps, bias = bank.taps, bank.bias
@@ -128,7 +128,7 @@ def begin_events(frames, now, bank, events):
             cell[n_filters + k] += max(-response[p, k], 0)
 
 
-@njit(cache=True)
+@njit()
 def advance_events(old, new, now, bank, events):
     """Move the events from frame `old` of step now - 1 to frame `new`; returns the length of `events.moved`.
 
@@ -165,7 +165,7 @@ def advance_events(old, new, now, bank, events):
     return n_moved
 
 
-@njit(cache=True)
+@njit()
 def write_all(sums, gain, out):
     """out[i * C + c] = sums[c, i] * gain[c, i] for every cell c and map i."""
     n_cells, n_maps = sums.shape
@@ -174,7 +174,7 @@ def write_all(sums, gain, out):
             out[i * n_cells + c] = sums[c, i] * gain[c, i]
 
 
-@njit(cache=True)
+@njit()
 def _write_moved(bank, sums, moved, written, out):
     """`write_all` for the cells of the moved pixels alone; written (C,) bool is scratch."""
     n_cells, n_maps = sums.shape
@@ -187,7 +187,7 @@ def _write_moved(bank, sums, moved, written, out):
                 out[i * n_cells + c] = sums[c, i] * bank.gain[c, i]
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def encode_events(frames, start, stop, bank, events, out):
     """Event-driven encoding of frames start .. stop - 1 of one episode (T, P) uint8; fills the rows out[start:stop].
 
@@ -202,7 +202,7 @@ def encode_events(frames, start, stop, bank, events, out):
         _write_moved(bank, events.sums, events.moved[:n_moved], written, out[t])
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def encode_step(frames, where, restarted, bank, games):
     """Online encoding: one new frame in each of B environments, the same numbers as `encode_events`.
 
@@ -229,20 +229,20 @@ def encode_step(frames, where, restarted, bank, games):
         games.last[b] = frames[b]
 
 
-@njit(cache=True)
+@njit()
 def _respond(row, tap, response):
     for p in range(response.size):
         response[p] += tap * np.int32(row[p])
 
 
-@njit(cache=True)
+@njit()
 def _rectify(response, on, off):
     for x in range(response.size):
         on[x] += max(response[x], 0)
         off[x] += max(-response[x], 0)
 
 
-@njit(cache=True)
+@njit()
 def _dense_frame(frames, rows, bank, shift, response, sums, out):
     """One frame of `encode_dense`: tap j sees row rows[j] of `frames`; response (P,) and sums (C, 2K) are scratch."""
     taps, row_edges, column_edges = bank.taps, bank.row_edges, bank.column_edges
@@ -266,7 +266,7 @@ def _dense_frame(frames, rows, bank, shift, response, sums, out):
     write_all(sums, bank.gain, out)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def encode_dense(frames, start, stop, bank, shifts, out):
     """Dense encoding of frames start .. stop - 1 of one episode (T, P) uint8; fills the rows out[start:stop].
 
@@ -281,7 +281,7 @@ def encode_dense(frames, start, stop, bank, shifts, out):
         _dense_frame(frames, rows, bank, shifts[t], response, sums, out[t])
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def encode_step_shifted(history, rows, bank, shifts, out):
     """Newest frame of each of B environments, the same numbers as `encode_dense`.
 
@@ -293,7 +293,7 @@ def encode_step_shifted(history, rows, bank, shifts, out):
         _dense_frame(history[b], rows, bank, shifts[b], response, sums, out[b])
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def first_layer_responses(frames, start, stop, bank, out):
     """Responses of layer 1, not rectified, to frames start .. stop - 1: out (stop - start, P, K) float32, filled."""
     taps = bank.taps

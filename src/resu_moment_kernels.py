@@ -8,12 +8,13 @@ any split of the frames over blocks and threads.
 """
 
 import numpy as np
-from numba import njit
+
+from resu_numba import njit
 
 TILE = 16_384  # pixels per inner product tile: 255^2 * TILE < 2^31, and a tile of every lag stays in the L2 cache
 
 
-@njit(cache=True)
+@njit()
 def _dot_u8(a, b):
     """Inner product of two uint8 vectors, exact for any length (int32 within a tile, int64 across tiles)."""
     total = np.int64(0)
@@ -26,7 +27,7 @@ def _dot_u8(a, b):
     return total
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def lag_products_u8(x, n_lags, start, stop, products, total):
     """Dense pass over a block of uint8 frames, start .. stop - 1.
 
@@ -45,7 +46,7 @@ def lag_products_u8(x, n_lags, start, stop, products, total):
         total[p] = partial[p]
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def lag_products_f64(x, n_lags, start, stop, products, total):
     """Dense pass over a block of float64 series; arguments as in `lag_products_u8` with float64 outputs."""
     n_frames, n_pixels = x.shape
@@ -60,7 +61,7 @@ def lag_products_f64(x, n_lags, start, stop, products, total):
             total[p] += x[t, p]
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def frame_sums_u8(x, start, stop, sums):
     """Sums of frames start .. stop - 1: x (T, P) uint8, C-contiguous -> sums (T,) int64, these entries filled."""
     for t in range(start, stop):
@@ -74,7 +75,7 @@ def frame_sums_u8(x, start, stop, sums):
         sums[t] = total
 
 
-@njit(cache=True)
+@njit()
 def changes(old, new, found):
     """Indices of the pixels that differ between two uint8 frames; returns how many were written to `found`.
 
@@ -97,7 +98,7 @@ def changes(old, new, found):
     return n
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def lag_products_events(x, n_lags, start, stop, products, total):
     """Event-driven pass over a block of uint8 frames; arguments and result as in `lag_products_u8`.
 
@@ -132,7 +133,7 @@ def lag_products_events(x, n_lags, start, stop, products, total):
             products[t + 1, k] = products[t, k] + step[t - start, k]
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@njit(nogil=True, fastmath={"contract"})
 def lagged_spectra(spectra, start, stop, out):
     """Cross-spectra of all pairs of steps k apart, summed over time, at frequencies start .. stop - 1.
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from resu_layer1_kernels import Bank, advance_events, begin_events, write_all
+from resu_numba import njit
 
 FRACTION = 65_536  # a response is stored in steps of 1 / FRACTION of the unit's standard deviation
 GROUP = 8  # pixels that are evaluated side by side
@@ -66,7 +66,7 @@ def new_patches(bank: Bank, layers: tuple[Above, ...]) -> tuple[Patches, ...]:
     )
 
 
-@njit(cache=True)
+@njit()
 def _evaluate(ring, newest, weights, corners, responses):
     """responses (GROUP, K) float32 of GROUP pixels, whose patches begin at corners (GROUP,) of a flattened map.
 
@@ -87,7 +87,7 @@ def _evaluate(ring, newest, weights, corners, responses):
                         responses[g, u] += value * filters[u]
 
 
-@njit(cache=True)
+@njit()
 def _mark(changed, newest, n_steps, patches):
     """Put the 3 x 3 neighbours of every changed pixel on the active list."""
     height, width = patches.ring.shape[1] - 2, patches.ring.shape[2] - 2
@@ -104,7 +104,7 @@ def _mark(changed, newest, n_steps, patches):
     patches.n_active[0] = n_active
 
 
-@njit(cache=True)
+@njit()
 def _patch_step(newest, weights, cell_of, patches, changed):
     """Evaluate the active pixels at step `newest`; returns how many of them moved: they are now listed in `changed`.
 
@@ -144,7 +144,7 @@ def _patch_step(newest, weights, cell_of, patches, changed):
     return n_changed
 
 
-@njit(cache=True)
+@njit()
 def _write_map(response, changed, unit, mean, image):
     """Centred ON and OFF values of the changed pixels: response (P, K) int32 times unit (K,), minus mean (P, 2K)."""
     n_units = response.shape[1]
@@ -157,7 +157,7 @@ def _write_map(response, changed, unit, mean, image):
             place[n_units + u] = np.float32(max(-value, 0.0)) - mean[p, n_units + u]
 
 
-@njit(cache=True)
+@njit()
 def _begin_patches(step, patches):
     """Everything is to be evaluated, and nothing is known of the steps before."""
     patches.n_active[0] = patches.active.size
@@ -169,7 +169,7 @@ def _begin_patches(step, patches):
     patches.sums[:] = 0
 
 
-@njit(cache=True)
+@njit()
 def advance_patches(step, fresh, events, n_changed, bank, layers, patches):
     """Carry the changes of layer 1 up through the layers above at one step.
 
@@ -201,7 +201,7 @@ def advance_patches(step, fresh, events, n_changed, bank, layers, patches):
         scale = np.full(lower.shape[1], 1.0 / FRACTION)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def encode_layers(frames, span, bank, events, layers, patches, pooled, maps):
     """All layers over a span of frames of one episode.
 
@@ -231,7 +231,7 @@ def encode_layers(frames, span, bank, events, layers, patches, pooled, maps):
             maps[t - start] = patches[len(patches) - 1].response
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def encode_layers_step(step, fresh, events, n_changed, bank, layers, patches, out):
     """One online step of the layers above, after layer 1 has moved on; the same numbers as `encode_layers`.
 

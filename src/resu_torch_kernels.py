@@ -21,12 +21,25 @@ from resu_layer1_kernels import Bank
 BLOCK = 512  # frames per step of a pass over an episode
 
 
+def usable(device: str) -> str:
+    """The name of a device, if torch can compute on it here.
+
+    Raises   ValueError if torch does not know it, or the machine (or this build of torch) has none.
+    """
+    try:
+        torch.zeros(1, dtype=torch.float64, device=device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"torch cannot compute on the device {device!r} here ({reason}): try 'torch:cpu'") from error
+    return device
+
+
 def lag_products(x: np.ndarray, n_lags: int, device: str) -> tuple[np.ndarray, np.ndarray]:
     """<x_t, x_{t+k}> as (T, L) int64, 0 beyond the end, and the sum over time as (P,) int64: x (T, P) uint8.
 
     device   of torch: "cpu", "cuda", ...
     """
-    products = np.zeros((len(x), n_lags), np.int64)
+    products, device = np.zeros((len(x), n_lags), np.int64), usable(device)
     sums = torch.zeros(x.shape[1], dtype=torch.int64, device=device)
     for start in range(0, len(x), BLOCK):
         part = torch.from_numpy(np.array(x[start : start + BLOCK + n_lags - 1])).to(device).to(torch.float64)

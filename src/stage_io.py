@@ -7,14 +7,18 @@ import atexit
 import contextlib
 import dataclasses
 import importlib.metadata
+import math
 import os
 import platform
 import resource
 import shlex
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
@@ -135,16 +139,79 @@ def require_positive(config: Any, *names: str) -> None:
             raise ValueError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(config, name)}")
 
 
+_RANGES = {  # of options, wherever they occur: smallest and largest value
+    "sticky": (0.0, 1.0),
+    "epsilon": (0.0, 1.0),
+    "alpha": (1e-9, 1.0),
+    "cnn_learning_rate": (1e-12, 1.0),
+    "leash": (0.0, 1e9),
+    "seconds": (0.0, 86_400.0),
+    "skip": (0.0, 86_400.0),
+}
+
+
+def require_ranges(config: Any) -> None:
+    """Refuse numbers that no stage can use, before anything is computed.
+
+    Raises   ValueError naming the option.
+    """
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        low, high = _RANGES.get(field.name, (-math.inf, math.inf))
+        if isinstance(value, float) and not low <= value <= high:  # nor NaN
+            option = f"--{field.name.replace('_', '-')}"
+            raise ValueError(f"{option} must be a number from {low:g} to {high:g}, not {value:g}")
+
+
 def guard(main: Callable[[], None]) -> None:
-    """Run a stage; bad input or a full disk ends in one sentence on stderr and exit status 1, not in a traceback."""
+    """Run a stage: however it ends, the reader gets one sentence on stderr at most, and the shell a status.
+
+    1 with a sentence for bad input, a full disk, too little memory; 130 and 143 when it was interrupted or terminated
+    (finished cells are kept); 141, quietly, when nobody reads stdout or stderr any more. RESU_TRACEBACK=1 shows where.
+    """
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:  # it was closed before: no file that is opened later may take its place
+            _to_nowhere(descriptor)
+            setattr(sys, name, open(descriptor, "w", closefd=False))  # noqa: SIM115
+    here = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, _terminated) if here else None
     try:
         main()
-    except (ValueError, OSError, OverflowError) as error:
-        if os.environ.get("RESU_TRACEBACK"):
-            raise
-        sys.exit(f"error: {error}")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        for descriptor in (1, 2):
+            _to_nowhere(descriptor)
+        sys.exit(141)
     except KeyboardInterrupt:
-        sys.exit("stopped: finished cells are kept, the same command continues")
+        print(STOPPED, file=sys.stderr)
+        sys.exit(130)
+    except (ValueError, OSError, OverflowError, MemoryError, RuntimeError) as error:
+        if isinstance(error, BrokenExecutor):
+            sys.exit("error: a process was ended from outside, perhaps for lack of memory: the same command continues")
+        no_memory = isinstance(error, MemoryError) or "allocate" in str(error)  # torch has a RuntimeError for it
+        if os.environ.get("RESU_TRACEBACK") or (isinstance(error, RuntimeError) and not no_memory):
+            raise
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        sys.exit(f"error: not enough memory: {reason}" if no_memory else f"error: {error}")
+    finally:
+        if here:
+            signal.signal(signal.SIGTERM, before)
+
+
+STOPPED = "stopped: finished cells are kept, the same command continues"
+
+
+def _terminated(number: int, frame: Any) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
+    print(STOPPED, file=sys.stderr)
+    sys.exit(128 + number)
+
+
+def _to_nowhere(descriptor: int) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    if nowhere != descriptor:
+        os.dup2(nowhere, descriptor)
+        os.close(nowhere)
 
 
 def provenance() -> dict[str, Any]:

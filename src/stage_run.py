@@ -285,6 +285,7 @@ class Stage(Generic[C]):
     def main(self, argv: Sequence[str] | None = None) -> None:
         """Run it with options from the command line."""
         config = stage_io.parse_config(self.config, argv, dict(self.smoke))
+        stage_io.require_ranges(config)
         self.check(config)
         run = Run(self.script, config, self.variant(config), small=self.smoke)
         run.finish(self.report(config, self.cells(run)))

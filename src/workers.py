@@ -25,6 +25,7 @@ from resu_threads import n_cores
 T = TypeVar("T")
 ANSWER = 15.0  # seconds until a cluster has answered or is given up
 AGREED = ("python", "dask", "distributed", "numpy", "numba")  # versions; of a scheduler the first three
+QUIET = "ignore:resource_tracker:UserWarning"  # what loky's helper says when a stage is interrupted is no news
 _scheduler = ""  # of the cluster whose workers are used; none: processes of this machine
 _row: int | None = None  # of this process's progress bars while it has one core to itself; None: it has all
 
@@ -199,8 +200,17 @@ def in_order(tasks: Iterable[Any]) -> Generator[Any, None, None]:
         yield from joblib.Parallel(n_jobs=-1, return_as="generator", pre_dispatch="n_jobs")(tasks)
         return
     warnings.filterwarnings("ignore", "A worker stopped")  # loky replaces one that has grown; no task is lost
+    known = os.environ.get("PYTHONWARNINGS", "")
+    if QUIET not in known:  # for the processes to come
+        os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [known, QUIET]))
+    tended = (joblib.delayed(_tended)(*task) for task in tasks)
     with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
-        yield from joblib.Parallel(n_jobs=n_cores(), return_as="generator", pre_dispatch="n_jobs")(tasks)
+        yield from joblib.Parallel(n_jobs=n_cores(), return_as="generator", pre_dispatch="n_jobs")(tended)
+
+
+def _tended(function: Callable[..., Any], words: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    end_with_parent()
+    return function(*words, **options)
 
 
 def progress(

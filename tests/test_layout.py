@@ -31,7 +31,7 @@ ONLY_HOME = {
     "matplotlib": {"figures"},
     "gymnasium": {"atari_env", "resu_gym", "resu_sb3"},
     "ale_py": {"atari_env"},
-    "numba": {"resu_moment_kernels", "resu_layer1_kernels", "resu_patch_kernels", "head_kernels"},
+    "numba": {"resu_numba"},
 }
 MODULES = sorted(path.stem for path in SRC.glob("*.py"))
 
