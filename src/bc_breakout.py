@@ -21,6 +21,7 @@ import figures
 import stats_ci
 import transfer_cells
 from atari_env import MAX_STEPS
+from cloning import Clone
 from filter_shapes import cosine
 from players import TASKS
 from stage_io import guard, require_positive
@@ -162,8 +163,7 @@ def cells(run: Run) -> Cells:
         n_stream = c.n_frames if arm.streamed else 0
         rows[arm.label] = transfer_cells.cells(run, setup, SOURCE, TARGET, arm.kind, n_stream, arm.alpha)
     name = f"{TARGET}_{setup.expert(TARGET)}" + ("" if c.sticky == Config.sticky else f"_sticky{c.sticky:g}")
-    files = [run.results / "clones" / f"{name}_{part}.npz" for part in ("encoder", "head")]
-    run.cell(save_clone, Saved(name, setup), makes=files)
+    run.cell(save_clone, Saved(name, setup), makes=Clone.files(run.results / "clones" / name))
     drifts = {
         alpha: [
             run.cell(drift, Drift(alpha, seed, c.n_frames, setup.chunk, c.sticky, c.experts, c.max_steps))

@@ -39,7 +39,7 @@ from rl_dqn import Recipe
 from rl_training import OnFeatures
 from stage_io import guard, require_positive
 from stage_report import Report
-from stage_run import Run, Stage, measured
+from stage_run import Run, Stage, late, measured
 from stats_ci import Verdict
 from trained_cache import Setup, clone_of, fit
 
@@ -85,6 +85,7 @@ class Config:
     calibration: int = 50_000  # steps of the clone to which values are fitted [agent steps]
     leash: float = 1.0  # weight of the divergence from the clone at the beginning
     epsilon: float = 0.02  # share of random actions, always
+    clone_epochs: int = 6  # passes over the demonstrations
     games: int = 20  # evaluation games per seed
     max_steps: int = MAX_STEPS  # games are cut here [agent steps]
     tensorboard: bool = False  # a log in data/learning/tensorboard/ (its package is not among the requirements)
@@ -98,13 +99,21 @@ SMOKE = {
     "steps": 400,
     "watch": 160,
     "calibration": 600,
+    "clone_epochs": 1,
     "games": 1,
     "max_steps": 25,
 }
 
 
 @dataclass(frozen=True)
-class Setting(rl_cells.Setting):
+class Start(rl_cells.Setting):
+    """One seed's clone."""
+
+    clone_epochs: int = late(6)
+
+
+@dataclass(frozen=True)
+class Setting(Start):
     """One seed of an arm; calibration: steps of the clone to which values are fitted, 0 where they are not."""
 
     recipe: Recipe = field(kw_only=True)
@@ -120,9 +129,9 @@ class Cells:
     arms: Mapping[ArmName, Sequence[Mapping[str, Any]]]
 
 
-def clone_and_view(run: Run, s: rl_cells.Setting) -> tuple[Clone, OnFeatures]:
+def clone_and_view(run: Run, s: Start) -> tuple[Clone, OnFeatures]:
     """This seed's clone of the reactive expert, and the view through its code."""
-    setup = Setup(s.n_frames, epochs=1 if run.smoke else 6, max_steps=s.max_steps)
+    setup = Setup(s.n_frames, epochs=s.clone_epochs, max_steps=s.max_steps)
     encoder = fit(setup, run.data, GAME, s.seed)
     clone = clone_of(setup, run.data, encoder, GAME, s.seed).result
     features = cloning.encode_buffer(encoder, setup.demonstrations(run.data, GAME, s.seed))
@@ -156,14 +165,14 @@ def measure(run: Run, s: Setting) -> dict[str, Any]:
 
 
 @measured()
-def before_learning(run: Run, s: rl_cells.Setting) -> list[float]:
+def before_learning(run: Run, s: Start) -> list[float]:
     """Scores of this seed's clone."""
     return s.evaluate(clone_and_view(run, s)[0], f"clone, seed {s.seed}")
 
 
 def check(config: Config) -> None:
     """Refuse empty runs."""
-    require_positive(config, "seeds", "n_frames", "steps", "watch", "calibration", "games")
+    require_positive(config, "seeds", "n_frames", "steps", "watch", "calibration", "clone_epochs", "games")
 
 
 def recipe_of(c: Config, arm: Arm) -> Recipe:
@@ -182,9 +191,9 @@ def cells(run: Run) -> Cells:
     actions = Setup().classes(GAME)
 
     def look(seed: int) -> tuple[Any, ...]:
-        return seed, GAME, "features", c.n_frames, 8, (16, 8), c.games, c.epsilon, c.max_steps, actions
+        return seed, GAME, "features", c.n_frames, 8, (16, 8), c.games, c.epsilon, c.max_steps, actions, c.clone_epochs
 
-    clones = [run.cell(before_learning, rl_cells.Setting(*look(seed))) for seed in range(c.seeds)]
+    clones = [run.cell(before_learning, Start(*look(seed))) for seed in range(c.seeds)]
     arms = {
         name: [
             Setting(

@@ -134,7 +134,7 @@ def kept(run: Run, s: Setting) -> list[Path]:
     """The files of the policy that is kept: the first seed's on features, from nothing."""
     if s.seed != run.config.first_seed or s.view != "features" or s.start != "nothing":
         return []
-    return [run.results / "clones" / f"{s.game}_ppo_{part}.npz" for part in ("encoder", "head")]
+    return Clone.files(run.results / "clones" / f"{s.game}_ppo")
 
 
 def check(config: Config) -> None:

@@ -157,10 +157,7 @@ class Run:
         path = self._cell_path(measure, key)
         if not self.reading and (fresh or not path.is_file() or not all(made.exists() for made in makes)):
             result, seconds = _timed(partial(measure, self, setting))
-            lacking = [made for made in makes if not made.exists()]
-            if lacking:
-                raise ValueError(f"{lacking[0]} was to be made by this cell of {self._script}, and was not")
-            self._keep(path, key, result, seconds)
+            self._keep(path, key, result, seconds, makes)
             self._computing += seconds
         return self._read(path)
 
@@ -192,13 +189,18 @@ class Run:
         if missing and not self.reading:
             started, at_once = time.perf_counter(), min(workers.n_cores(), len(missing))
             tasks = [joblib.delayed(_timed)(partial(measure, self, s), row) for row, (*_, s) in enumerate(missing)]
-            for (path, key, _), (result, seconds) in zip(missing, workers.in_order(tasks), strict=True):
-                self._keep(path, key, result, seconds, at_once)
+            for (path, key, setting), (result, seconds) in zip(missing, workers.in_order(tasks), strict=True):
+                self._keep(path, key, result, seconds, makes(setting), at_once)
                 self.log(f"{path.stem}: {seconds:.0f} s")
             self._computing += time.perf_counter() - started
         return {arm: [self._read(path) for path in its] for arm, its in paths.items()}
 
-    def _keep(self, path: Path, key: dict[str, Any], result: Any, seconds: float, at_once: int = 1) -> None:
+    def _keep(
+        self, path: Path, key: dict[str, Any], result: Any, seconds: float, makes: Sequence[Path], at_once: int = 1
+    ) -> None:
+        lacking = [made for made in makes if not made.exists()]
+        if lacking:
+            raise ValueError(f"{lacking[0]} was to be made by this cell of {self._script}, and was not")
         document = {
             "stage": self.stage,
             "options": key,

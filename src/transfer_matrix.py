@@ -92,6 +92,8 @@ def check(config: Config) -> None:
         raise ValueError(f"--games needs at least two different games, not {', '.join(config.games)}")
     if len(config.timescale) < 2 or max(config.timescale) > config.n_frames or min(config.timescale) < 0:
         raise ValueError("--timescale needs at least two numbers of frames between 0 and --n-frames")
+    if list(config.timescale) != sorted(set(config.timescale)):
+        raise ValueError(f"--timescale must rise from each number to the next, not {config.timescale}")
 
 
 def setup_of(c: Config) -> Setup:

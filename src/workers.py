@@ -160,7 +160,10 @@ def cluster(scheduler: str, timeout: float = 5.0) -> Iterator[None]:
               ConnectionError if the connection is lost, ValueError if a task kills its workers.
     """
     global _scheduler
-    from dask.distributed import Client  # slow to import, and most who come here do without
+    try:
+        from dask.distributed import Client  # slow to import, and most who come here do without
+    except ImportError as error:
+        raise ValueError("a cluster needs Dask: pip install 'resu-features[dask]'") from error
 
     for name in ("distributed.client", "distributed.core", "distributed.comm"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what they would report comes as an exception, too

@@ -125,17 +125,6 @@ def test_nothing_is_parallel_but_python_threads():
                 assert not any(keyword.arg == "parallel" for keyword in node.keywords), name
 
 
-def test_kernels_take_at_most_eight_arguments_by_position():
-    """More are kept in step by hand: what goes together is a NamedTuple."""
-    seen = 0
-    for name in ONLY_HOME["numba"]:
-        for node in ast.walk(ast.parse((SRC / f"{name}.py").read_text())):
-            if isinstance(node, ast.FunctionDef):
-                seen += 1
-                assert len(node.args.args) <= 8, f"{name}.{node.name}"
-    assert seen > 20
-
-
 @pytest.mark.parametrize("path", sorted([*SRC.glob("*.py"), *Path(__file__).parent.glob("*.py")]), ids=lambda p: p.stem)
 def test_nothing_is_too_long_to_read(path):
     text = path.read_text()

@@ -80,6 +80,7 @@ def test_a_network_that_is_cast_keeps_its_bits(encoder, frames, cast):
     network = CASTS[cast](torch.nn.Sequential(module, torch.nn.Linear(wanted.shape[1], 3)))
     assert torch.equal(network[0](windows), wanted)
     assert cast in ("float", "cpu", "to layout") or network[1].weight.dtype != torch.float32  # the rest is cast
+    assert copy.deepcopy(network).to("meta")[0].taps.device.type == "meta"  # the device does change
     twin = pickle.loads(pickle.dumps(copy.deepcopy(network)))
     assert torch.equal(twin[0](windows), wanted)
     with torch.autocast("cpu", torch.bfloat16):

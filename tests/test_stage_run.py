@@ -117,6 +117,11 @@ def test_a_late_field_does_not_rename_older_cells():
     assert key_of({"recipe": Recipe()}) == {"recipe": {"rate": 0.1}}
 
 
+@measured()
+def idle(run, setting):
+    return 0
+
+
 def test_a_cell_is_measured_again_when_its_product_is_gone(root, calls):
     product = root / "results" / "clone.npz"
 
@@ -133,6 +138,8 @@ def test_a_cell_is_measured_again_when_its_product_is_gone(root, calls):
     assert begin().cell(measure, Setting("a", 0), makes=[product]) == 2 and product.is_file()
     with pytest.raises(ValueError, match=r"nothing\.npz was to be made by this cell of bc_test\.py, and was not"):
         begin().cell(measure, Setting("b", 0), makes=[root / "nothing.npz"])
+    with pytest.raises(ValueError, match=r"nothing\.npz was to be made by this cell"):
+        begin().cells(idle, {"arm": [Setting("b", 0)]}, makes=lambda setting: [root / "nothing.npz"])
     assert not list((root / "results" / "cells" / "bc_test").glob("kind_b*"))
 
 
