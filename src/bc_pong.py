@@ -54,7 +54,7 @@ ORIGINAL: dict[ArmName, str] = {
     "resu linear": "accuracy .657, score -19.0",
     "resu mlp": "accuracy .857, score -12.6",
 }
-SMOKE = {"seeds": 2, "n_frames": 1500, "games": 2, "dagger_frames": 800}
+SMOKE = {"seeds": 2, "n_frames": 1500, "games": 1, "dagger_frames": 800, "epochs": 2}
 
 
 def check(config: Config) -> None:

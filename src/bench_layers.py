@@ -36,7 +36,7 @@ class Config:
     smoke: bool = False  # seconds, proves nothing
 
 
-SMOKE = {"n_frames": 2500, "layers": 2}
+SMOKE = {"n_frames": 1200, "layers": 2}
 
 
 def check(config: Config) -> None:

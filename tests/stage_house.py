@@ -24,7 +24,7 @@ FIRST, SECOND = _ORDER[: len(_ORDER) // 2], _ORDER[len(_ORDER) // 2 :]  # two ro
 TWICE = (
     "bc_pong",
     "record_gameplay",
-    "probe_pong",
+    "probe_pong_action",
     "transfer_forgetting",
     "ppo_pong",
 )  # from nothing again, same bytes

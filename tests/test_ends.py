@@ -157,12 +157,14 @@ def test_a_device_that_torch_lacks_is_one_sentence(device):
 
 @dataclass(frozen=True)
 class Options:
-    sticky: float = 0.25
+    alpha: float = 0.99
     epsilon: float = 0.01
     cnn_learning_rate: float = 1e-3
 
 
-@pytest.mark.parametrize("wrong", [{"sticky": 1.5}, {"epsilon": -0.1}, {"cnn_learning_rate": float("nan")}])
+@pytest.mark.parametrize(
+    "wrong", [{"alpha": 0.0}, {"alpha": 1.5}, {"epsilon": -0.1}, {"cnn_learning_rate": float("nan")}]
+)
 def test_numbers_that_no_stage_can_use_are_refused(wrong):
     name = next(iter(wrong)).replace("_", "-")
     stage_io.require_ranges(Options())

@@ -106,7 +106,12 @@ def test_in_an_empty_environment_it_fits_streams_merges_encodes_and_saves(wheel,
     pinned = [line.split("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines()]
     versions = tmp_path / "versions.txt"
     versions.write_text("\n".join(line for line in pinned if line.split("==")[0] in REQUIRED))
-    run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-c", versions, wheel)
+    install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-c", versions, wheel]
+    done = subprocess.run([*map(str, install)], capture_output=True, text=True)
+    words = " ".join(done.stderr.split())
+    if done.returncode and ("Connection" in words or "No matching distribution" in words):
+        pytest.fail(f"this test installs {', '.join(REQUIRED)} anew and needs a package index: {words[-200:]}", False)
+    assert done.returncode == 0, words
     shown = run(python, "-c", USED, cwd=elsewhere).split(maxsplit=1)
     assert Path(shown[1].strip()).is_relative_to(home), shown
     assert shown[0] == wheel.name.split("-")[1]
