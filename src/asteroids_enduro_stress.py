@@ -52,7 +52,7 @@ class Config:
     smoke: bool = False  # seconds, proves nothing
 
 
-SMOKE = {"seeds": 2, "n_frames": 2000, "enduro_steps": 1000}
+SMOKE = {"seeds": 2, "n_frames": 3000, "enduro_steps": 1000}
 
 
 Streams = Mapping[tuple[str, str], Sequence[Sequence[Mapping[str, Any]]]]  # (target, clock): points of each seed
