@@ -20,6 +20,7 @@ from atari_play import Buffer
 
 N_FRAMES = 4  # newest frames that the network sees
 BATCH = 64  # samples per optimiser step
+PARTS = 2  # of a batch, worked on side by side
 N_TRUNK = 512  # features before the last layer
 CHUNK = 512  # samples per forward pass without training
 
@@ -138,6 +139,7 @@ def fit(
         learning_rate=learning_rate,
         batch=BATCH,
         chunk=CHUNK,
+        parts=PARTS,
     )
 
 

@@ -6,8 +6,12 @@ into the first, small enough to play with.
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import functools
 import itertools
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +22,7 @@ from torch import nn
 
 import head_kernels
 import resu_files
+from resu_threads import for_blocks
 
 BATCH = 256  # samples per optimiser step
 CHUNK = 8192  # rows per block of a pass over all features
@@ -269,8 +274,12 @@ def train(
     weight_decay: float = 1e-4,
     batch: int = BATCH,
     chunk: int = CHUNK,
+    parts: int = 1,
 ) -> list[float]:
     """Cross-entropy training with AdamW, the learning rate falling to 0 along a cosine: the one loop of all heads.
+
+    Torch keeps to one thread meanwhile: its own ones wait for each other in a spin, which beside any other work costs
+    ten times what they gain.
 
     model            maps prepared samples to class scores; trained in place
     x, y             (N, ...) samples as stored, (N,) int classes; never copied as a whole
@@ -280,32 +289,80 @@ def train(
                      latter is taken, and the best epoch's weights are kept at the end
     batch            samples per optimiser step
     chunk            samples per forward pass when the accuracy is taken
+    parts            pieces of a batch that are worked on side by side: pays for networks whose layers take long; the
+                     result depends on it, not on the number of threads
     Returns          validation accuracy per epoch (empty without held-out samples)
     """
     rng = np.random.default_rng(seed)
     targets = torch.from_numpy(np.asarray(y, np.int64))
-    optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
+    pieces = _Pieces(model, parts)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs * -(-len(taught) // batch))
     accuracies: list[float] = []
     best: dict[str, torch.Tensor] = {}
-    for _ in range(epochs):
-        model.train()
-        order = rng.permutation(taught)
-        for i in range(0, len(order), batch):
-            chosen = order[i : i + batch]
-            loss = nn.functional.cross_entropy(model(prepare(x[chosen])), targets[chosen])
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-        if held_out is not None:
-            accuracies.append(accuracy(model, x, y, prepare, held_out, chunk))
-            if accuracies[-1] >= max(accuracies):
-                best = {name: value.clone() for name, value in model.state_dict().items()}
+    with one_torch_thread():
+        for _ in range(epochs):
+            order = rng.permutation(taught)
+            for i in range(0, len(order), batch):
+                chosen = order[i : i + batch]
+                pieces.backward(lambda part, some: part(prepare(x[some])), targets, chosen)
+                optimiser.step()
+                schedule.step()
+            if held_out is not None:
+                accuracies.append(accuracy(model, x, y, prepare, held_out, chunk))
+                if accuracies[-1] >= max(accuracies):
+                    best = {name: value.clone() for name, value in model.state_dict().items()}
     if best:
         model.load_state_dict(best)
     model.eval()
     return accuracies
+
+
+class _Pieces:
+    """A batch in equal pieces: gradients of each by a twin of the model that shares its weights, then their sum."""
+
+    def __init__(self, model: nn.Module, n: int) -> None:
+        self._model = model
+        self._twins = [model] if n == 1 else [copy.deepcopy(model) for _ in range(n)]
+        for twin in self._twins:
+            for own, shared in zip(twin.parameters(), model.parameters(), strict=True):
+                own.data = shared.data
+
+    def backward(
+        self, scores: Callable[[nn.Module, np.ndarray], torch.Tensor], targets: torch.Tensor, chosen: np.ndarray
+    ) -> None:
+        """Gradients of the mean cross-entropy of the chosen samples; scores(model, indices) are those of some."""
+        pieces = np.array_split(chosen, min(len(self._twins), len(chosen)))
+
+        def work(i: int) -> None:
+            twin, some = self._twins[i].train(), pieces[i]
+            twin.zero_grad(set_to_none=True)
+            loss = nn.functional.cross_entropy(scores(twin, some), targets[some], reduction="sum")
+            (loss / len(chosen)).backward()
+
+        for_blocks(work, len(pieces))
+        if self._twins[0] is not self._model:
+            used = self._twins[: len(pieces)]
+            for whole, *shares in zip(*(each.parameters() for each in (self._model, *used)), strict=True):
+                whole.grad = functools.reduce(torch.add, (share.grad for share in shares))
+
+
+_within: list[int] = []  # torch's threads before each `one_torch_thread` that goes on
+_lock = threading.Lock()
+
+
+@contextlib.contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Within it torch computes on the thread that calls it; from several threads at once, until the last one leaves."""
+    with _lock:
+        _within.append(_within[0] if _within else torch.get_num_threads())
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        with _lock:
+            before = _within.pop()
+            torch.set_num_threads(1 if _within else before)
 
 
 @torch.no_grad()

@@ -1,9 +1,11 @@
 """Heads learn what can be learned, agree with scikit-learn where it has the same thing, and refuse bad input."""
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
@@ -115,3 +117,38 @@ def test_a_stepped_head_gives_the_heads_scores_and_looks_at_every_input(hidden):
     with pytest.raises(ValueError, match="size"):
         stepped.logits(x[:5])
     assert np.array_equal(stepped.logits(np.repeat(x, 2)[::2]), stepped.logits(x))  # strides do not matter
+
+
+def test_heads_trained_side_by_side_are_those_trained_alone_and_threads_come_back():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(700, 12)).astype(np.float32), rng.integers(0, 3, 700)
+
+    def trained(seed: int) -> DenseHead:
+        return heads.fit_mlp(x, y, 3, seed, (16,), epochs=3)
+
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        alone = [trained(seed) for seed in range(4)]
+        with ThreadPoolExecutor(4) as pool:
+            beside = list(pool.map(trained, range(4)))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    for a, b in zip(alone, beside, strict=True):
+        assert all(np.array_equal(v, w) for v, w in zip(a.weights, b.weights, strict=True))
+
+
+@pytest.mark.parametrize("n", [1, 7, 64, 65])
+def test_a_batch_in_pieces_has_the_gradient_of_the_whole(n):
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(n, 5)).astype(np.float32), rng.integers(0, 3, n)
+    models = [heads.perceptron((5, 8, 3)) for _ in range(2)]
+    models[1].load_state_dict(models[0].state_dict())
+    found = []
+    for model, parts in zip(models, (1, 3), strict=True):
+        heads.train(model, x, y, torch.from_numpy, 0, np.arange(n), epochs=2, batch=64, parts=parts)
+        found.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
+    assert torch.allclose(*found, atol=1e-5)
+    again = heads.perceptron((5, 8, 3))
+    assert not torch.allclose(torch.cat([p.detach().flatten() for p in again.parameters()]), found[0], atol=1e-5)
