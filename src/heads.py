@@ -26,6 +26,8 @@ from resu_threads import for_blocks
 
 BATCH = 256  # samples per optimiser step
 CHUNK = 8192  # rows per block of a pass over all features
+_within: list[int] = []  # torch's threads before each `one_torch_thread` that goes on
+_lock = threading.Lock()  # of what all threads share in torch
 
 
 @dataclass(frozen=True)
@@ -244,7 +246,7 @@ def fit_mlp(
     taught = np.arange(len(x)) if taught is None else taught
     scaling = Scaling.fit(x, taught)
     sizes = (x.shape[1], *hidden, n_classes)
-    with torch.random.fork_rng():
+    with _lock, torch.random.fork_rng():  # all threads have one generator
         torch.manual_seed(seed)
         model = perceptron(sizes)
     mean, factor = torch.from_numpy(scaling.mean), torch.from_numpy(scaling.factor)
@@ -345,10 +347,6 @@ class _Pieces:
             used = self._twins[: len(pieces)]
             for whole, *shares in zip(*(each.parameters() for each in (self._model, *used)), strict=True):
                 whole.grad = functools.reduce(torch.add, (share.grad for share in shares))
-
-
-_within: list[int] = []  # torch's threads before each `one_torch_thread` that goes on
-_lock = threading.Lock()
 
 
 @contextlib.contextmanager
