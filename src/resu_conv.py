@@ -14,6 +14,7 @@ import numpy as np
 import resu_core
 import resu_files
 import resu_moments
+import resu_patch_events
 import resu_patch_layers
 from resu_checks import as_count, as_flag, as_grid, as_ridge
 from resu_layer1_kernels import Bank
@@ -169,14 +170,8 @@ class ReSUEncoder:
 
     def _fit_above(self, layers: Layers, episodes: list[np.ndarray], runs: list[tuple[int, int, int]]) -> Layers:
         """The layers with one more on top, fitted on the maps of the topmost one."""
-        layer = resu_patch_layers.fit_patch_layer(
-            lambda episode, start, stop: layers.maps(episodes[episode], start, stop),
-            runs,
-            self.memory2,
-            self.horizon2,
-            self.n_units2,
-            self.ridge,
-        )
+        options = self.memory2, self.horizon2, self.n_units2, self.ridge
+        layer = resu_patch_events.fit_above(layers, episodes, runs, *options)
         return Layers(layers.first, (*layers.upper, layer))
 
     def with_filters(self, filters: np.ndarray, mean: np.ndarray) -> Self:

@@ -295,7 +295,7 @@ def encode_step_shifted(history, rows, bank, shifts, out):
 
 @njit(nogil=True)
 def first_layer_responses(frames, start, stop, bank, out):
-    """Responses of layer 1, not rectified, to frames start .. stop - 1: out (stop - start, P, K) float32, filled."""
+    """Responses of layer 1, not rectified, to frames start .. stop - 1: out (stop - start, P, K) int32, filled."""
     taps = bank.taps
     response = np.empty(frames.shape[1], np.int32)
     for t in range(start, stop):
@@ -304,4 +304,4 @@ def first_layer_responses(frames, start, stop, bank, out):
             for j in range(taps.shape[0]):
                 _respond(frames[max(t - j, 0)], taps[j, k], response)
             for p in range(response.size):
-                out[t - start, p, k] = response[p] * bank.unit[k]
+                out[t - start, p, k] = response[p]

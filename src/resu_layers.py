@@ -207,24 +207,37 @@ class Layers:
         for_spans(encode, n, UPPER_BLOCK)
         return pooled, maps
 
+    @property
+    def unit(self) -> np.ndarray:
+        """(K,) float64: value of one integer step of the topmost layer's responses."""
+        n_units = len(self.upper[-1].filters) if self.upper else 0
+        return np.full(n_units, 1.0 / resu_patch_kernels.FRACTION) if self.upper else self.first.bank.unit
+
+    def lead(self, start: int) -> int:
+        """The step at which the layers must begin for the topmost one to be right from step `start` on."""
+        return max(start - sum(len(layer.weights) - 1 for layer in self.above), 0)
+
+    def responses(self, frames: np.ndarray, start: int, stop: int) -> np.ndarray:
+        """(stop - start, P, K) int32: the topmost layer's, in steps of `unit`, of one episode from its start on."""
+        bank = self.first.bank
+        begin = max(self.lead(start) - len(bank.taps) + 1, 0)
+        frames, skip = np.ascontiguousarray(frames[begin:stop]), start - begin
+        if self.upper:
+            return self._run(frames, skip, (), with_maps=True)[1]
+        pixels = frames.reshape(len(frames), -1)
+        found = np.empty((stop - start, pixels.shape[1], len(bank.unit)), np.int32)
+        for_spans(
+            lambda a, b: resu_layer1_kernels.first_layer_responses(pixels, skip + a, skip + b, bank, found[a:b]),
+            len(found),
+            MAP_BLOCK,
+        )
+        return found
+
     def maps(self, frames: np.ndarray, start: int, stop: int) -> np.ndarray:
         """ON/OFF maps of the topmost layer, steps start .. stop - 1 of one episode (T, H, W) uint8 from its start on.
 
         Returns  (stop - start, H, W, 2 K2) float32, of layer 1 alone (..., 2K)
         """
-        bank, shape = self.first.bank, self.first.mean.shape
-        back = len(bank.taps) - 1 + sum(len(layer.weights) - 1 for layer in self.above)
-        begin = max(start - back, 0)
-        frames = np.ascontiguousarray(frames[begin:stop])
-        if self.upper:
-            _, responses = self._run(frames, start - begin, (), with_maps=True)
-            value = responses.astype(np.float32) / np.float32(resu_patch_kernels.FRACTION)
-        else:
-            pixels, skip = frames.reshape(len(frames), -1), start - begin
-            value = np.empty((stop - start, pixels.shape[1], len(bank.unit)), np.float32)
-            for_spans(
-                lambda a, b: resu_layer1_kernels.first_layer_responses(pixels, skip + a, skip + b, bank, value[a:b]),
-                len(value),
-                MAP_BLOCK,
-            )
-        return resu_core.rectify(value).reshape(stop - start, *shape, -1)
+        responses = self.responses(frames, start, stop)
+        value = (responses * self.unit).astype(np.float32)
+        return resu_core.rectify(value).reshape(stop - start, *self.first.mean.shape, -1)

@@ -177,6 +177,7 @@ def advance_patches(step, fresh, events, n_changed, bank, layers, patches):
               steps count as equal to this one
     events    of layer 1 at this step; of its list of moved pixels n_changed count, and the list is overwritten
     layers, patches   one `Above` and one `Patches` per layer, lowest first
+    Returns   how many pixels of the topmost layer moved: they are in the list now
     """
     changed, lower, scale = events.moved, events.response, bank.unit
     for i in range(len(layers)):
@@ -199,6 +200,7 @@ def advance_patches(step, fresh, events, n_changed, bank, layers, patches):
         n_changed = _patch_step(step, weights, bank.cell_of, state, changed)
         lower = state.response
         scale = np.full(lower.shape[1], 1.0 / FRACTION)
+    return n_changed
 
 
 @njit(nogil=True)

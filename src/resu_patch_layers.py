@@ -88,6 +88,11 @@ def fit_patch_layer(
     moments = PatchMoments(memory, horizon, shift)
     for run in runs:
         moments.update(maps_of(*run))
+    return layer_of(moments, n_units, ridge)
+
+
+def layer_of(moments: PatchMoments, n_units: int, ridge: float) -> PatchLayer:
+    """The layer of these moments. Raises ValueError as `resu_core.canonical_directions`."""
     directions = resu_core.canonical_directions(moments, n_units, ridge)
-    shape = (n_units, memory, NEIGHBOURHOOD, NEIGHBOURHOOD, moments.n_maps)
+    shape = (n_units, moments.memory, NEIGHBOURHOOD, NEIGHBOURHOOD, moments.n_maps)
     return PatchLayer(directions.filters.reshape(shape), directions.correlations, directions.spectrum, moments.mean)

@@ -51,6 +51,16 @@ class PatchMoments:
         self._sums = np.zeros((lags, height, width, self.n_maps))  # at each window position
         self._matrices: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None  # of what was counted so far
 
+    @classmethod
+    def of_sums(
+        cls, memory: int, horizon: int, shift: np.ndarray, products: np.ndarray, sums: np.ndarray, n_steps: int
+    ) -> Self:
+        """Moments that were summed elsewhere: products (L, L, M, 25, M) and sums (L, H, W, M) of n_steps windows."""
+        moments = cls(memory, horizon, shift)
+        moments._products, moments._sums, moments._n_steps = products, sums, n_steps
+        moments.n_windows = n_steps * moments.shift.shape[0] * moments.shift.shape[1]
+        return moments
+
     @property
     def n_lags(self) -> int:
         """L = m + h."""
