@@ -70,8 +70,9 @@ def new_patches(bank: Bank, layers: tuple[Above, ...]) -> tuple[Patches, ...]:
 def _evaluate(ring, newest, weights, corners, responses):
     """responses (GROUP, K) float32 of GROUP pixels, whose patches begin at corners (GROUP,) of a flattened map.
 
-    weights  (S, 3, 3M, K), newest step first. Each response is summed in the same order, whatever its company; a
-    group's sums run side by side because one alone would wait for each of its additions.
+    weights  (S, 3, 3M, K), newest step first. Each response is summed in the same order, whatever its company. A
+    group's sums run side by side because one alone would wait for each of its additions, and six inputs (3M = 6 K'
+    with K' units below) go together so that a sum is fetched and stored once for six products.
     """
     n_steps, _, width, n_units = weights.shape
     row = ring.shape[2] * ring.shape[3]
@@ -79,12 +80,17 @@ def _evaluate(ring, newest, weights, corners, responses):
     for j in range(n_steps):
         image = ring[(newest - j) % n_steps].reshape(ring.shape[1] * row)
         for dy in range(3):
-            for i in range(width):
-                filters = weights[j, dy, i]
+            filters = weights[j, dy]
+            for i in range(0, width, 6):
+                f0, f1, f2 = filters[i], filters[i + 1], filters[i + 2]
+                f3, f4, f5 = filters[i + 3], filters[i + 4], filters[i + 5]
                 for g in range(GROUP):
-                    value = image[corners[g] + dy * row + i]
+                    start = corners[g] + dy * row + i
+                    values = image[start : start + 6]
+                    v0, v1, v2, v3, v4, v5 = values[0], values[1], values[2], values[3], values[4], values[5]
+                    sums = responses[g]
                     for u in range(n_units):
-                        responses[g, u] += value * filters[u]
+                        sums[u] = sums[u] + v0 * f0[u] + v1 * f1[u] + v2 * f2[u] + v3 * f3[u] + v4 * f4[u] + v5 * f5[u]
 
 
 @njit()
