@@ -72,7 +72,8 @@ def time_layers(run: Run, s: Layers) -> dict[str, Any]:
     """Fit and encode with 1, 2, ... layers.
 
     Returns   fits: {name: seconds, correlations of the last layer above the first}; encode: seconds by layers; encoded:
-              how many frames; step: seconds of an online step by layers; moved: the largest difference of layer 2's correlations when every second run is taken
+              how many frames; step: seconds of an online step by layers; moved: the largest difference of layer 2's
+              correlations when every second run is taken
     """
     buffer = atari_play.random_play(run.data, "pong", s.n_frames, s.seed)
     episodes = buffer.episode_frames()

@@ -138,7 +138,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
         file.write(np.random.default_rng(0).integers(0, 256, (100, 84, 84), np.uint8).tobytes())
         file.truncate(file.tell() + (n - 100) * 84 * 84)
     program = LONG.format(src=str(SRC), path=str(path))
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=240)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-1500:]
     frames, windows, peak = (float(word) for word in done.stdout.split())
     assert (frames, windows) == (n, n - 11)
@@ -150,13 +150,13 @@ def test_a_dask_cluster_that_loses_a_worker_gives_the_same_bits(tmp_path, monkey
     wanted = ReSUEncoder(**OPTIONS).fit(episodes)
     monkeypatch.setenv("PYTHONPATH", str(SRC))
     cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None)
-    killed = threading.Event()
+    killed, fitted = threading.Event(), threading.Event()
     with cluster, distributed.Client(cluster) as client:
         pids = client.run(os.getpid)
 
         def kill() -> None:
             """Once a worker has something to do, kill it."""
-            for _ in range(600):
+            while not fitted.is_set():
                 busy = [address for address, tasks in client.processing().items() if tasks]
                 if busy:
                     os.kill(pids[busy[0]], signal.SIGKILL)
@@ -166,9 +166,12 @@ def test_a_dask_cluster_that_loses_a_worker_gives_the_same_bits(tmp_path, monkey
 
         thread = threading.Thread(target=kill)
         thread.start()
-        with workers.cluster(cluster.scheduler_address):
-            found = resu_sharding.fit([path], shard=500, **OPTIONS)
-        thread.join()
+        try:
+            with workers.cluster(cluster.scheduler_address):
+                found = resu_sharding.fit([path], shard=500, **OPTIONS)
+        finally:
+            fitted.set()
+            thread.join()
     assert killed.is_set()
     assert found.moments_ == wanted.moments_ and np.array_equal(found.filters_, wanted.filters_)
 

@@ -51,7 +51,7 @@ class Cluster:
 
         process = self.start(path, "worker", self.address, "--nthreads", "1", "--nanny" if nanny else "--no-nanny")
         n = sum("worker" in process.args for process in self.processes)
-        with Client(self.address, timeout=60) as client:
+        with Client(self.address, timeout=3600) as client:
             client.wait_for_workers(n)
         return process
 
