@@ -6,6 +6,7 @@ L = m + h lags, P pixels, N windows.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -20,6 +21,10 @@ from players import TASKS
 from resu_conv import ReSUEncoder
 from stage_io import seconds
 
+KEPT = 32  # frames per batch of a Gram matrix whose memory is kept: faster, and nearer to the truth, than larger ones
+GRAMS = ("torch, windowed Gram", "torch, windowed Gram, memory kept", "NumPy, lag trick", "torch, lag trick")
+CODES = ("torch, conv2d + ReLU + pooling", "torch, the same, memory kept", "torch, the same, compiled")
+
 
 def times(
     frames: np.ndarray,
@@ -29,23 +34,39 @@ def times(
     chunk: int,
     n_windows: int,
     network_frames: int,
-) -> tuple[dict[str, float], np.ndarray, np.ndarray]:
+) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """What others need for the moments and the code of some frames (T, H, W), that is, for all of them.
 
-    torch_repeats     timings of torch, of which the best counts; all others run once
+    torch_repeats     timings of NumPy and torch, of which the best counts; all others run once
     chunk             frames per torch batch
     n_windows         of one pixel, for the libraries, which cannot hold all        their times are scaled up
     network_frames    for the network
-    Returns           name: seconds; torch's Gram matrix (L, L); torch's features (T, D)
+    Returns           name: seconds; name: the Gram matrix (L, L) or the features (T, D) of those in `GRAMS` and `CODES`
     """
     lags, env_options = encoder.memory + encoder.horizon, TASKS[game].env
+    compiled = torch.compile(pooled_halves)
+    ways: dict[str, Callable[[], np.ndarray]] = dict(
+        zip(
+            (*GRAMS, *CODES),
+            (
+                lambda: torch_gram(frames, lags, chunk),
+                lambda: torch_gram_kept(frames, lags, KEPT),
+                lambda: lag_trick(frames, lags, np.matmul),
+                lambda: lag_trick(frames, lags, lambda a, b: (torch.from_numpy(a) @ torch.from_numpy(b)).numpy()),
+                lambda: torch_encode(encoder, frames, chunk),
+                lambda: torch_encode_kept(encoder, frames, chunk),
+                lambda: torch_encode(encoder, frames, chunk, compiled),
+            ),
+            strict=True,
+        )
+    )
+    torch_encode(encoder, frames[: chunk + 1], chunk, compiled)  # compiles
     found: dict[str, np.ndarray] = {}
-    times = {
-        "torch, windowed Gram": seconds(lambda: found.update(gram=torch_gram(frames, lags, chunk)), torch_repeats),
-        "torch, conv2d + ReLU + pooling": seconds(
-            lambda: found.update(features=torch_encode(encoder, frames, chunk)), torch_repeats
-        ),
-    }
+
+    def keep(name: str) -> None:
+        found[name] = ways[name]()
+
+    times = {name: seconds(partial(keep, name), torch_repeats) for name in ways}
     past, future = windows(frames, encoder.memory, encoder.horizon, n_windows)
     for name, fit in library_fits(past, future).items():
         times[name] = seconds(fit) * (len(frames) - lags + 1) * frames[0].size / len(past)
@@ -54,7 +75,7 @@ def times(
     steps = min(3000, len(frames))
     one_process = seconds(lambda: bare_loop(game, 0, {**env_options, "max_steps": steps}))
     times["the emulator alone, one process"] = one_process * len(frames) / steps
-    return times, found["gram"], found["features"]
+    return times, found
 
 
 def torch_gram(frames: np.ndarray, lags: int, chunk: int) -> np.ndarray:
@@ -67,21 +88,92 @@ def torch_gram(frames: np.ndarray, lags: int, chunk: int) -> np.ndarray:
     return gram.numpy()
 
 
-def torch_encode(encoder: ReSUEncoder, frames: np.ndarray, chunk: int) -> np.ndarray:
-    """The same features by conv2d over lags as channels, ReLU of both signs and average pooling (square cells)."""
-    memory, cell = encoder.memory, frames.shape[1] // encoder.grid[0]
+def torch_gram_kept(frames: np.ndarray, lags: int, chunk: int) -> np.ndarray:
+    """As `torch_gram`, all results written into memory that is taken once."""
+    pixels, gram = torch.from_numpy(frames).flatten(1), torch.zeros(lags, lags, dtype=torch.float64)
+    memory, product = torch.empty(lags * chunk * pixels.shape[1]), torch.empty(lags, lags)
+    for start in range(0, len(pixels) - lags + 1, chunk):
+        n = min(chunk, len(pixels) - lags + 1 - start)
+        windows = memory[: lags * n * pixels.shape[1]].view(lags, n, -1)
+        for lag in range(lags):
+            windows[lag].copy_(pixels[start + lag : start + lag + n])
+        torch.mm(windows.flatten(1), windows.flatten(1).T, out=product)
+        gram += product.double()
+    return gram.numpy()
+
+
+def lag_trick(
+    frames: np.ndarray, lags: int, multiply: Callable[[np.ndarray, np.ndarray], np.ndarray], block: int = 16
+) -> np.ndarray:
+    """The Gram matrix (L, L) from the products of every frame with the next ones: one matrix product (float32) a block.
+
+    multiply   (n, P), (P, l) -> (n, l)
+    """
+    pixels = frames.reshape(len(frames), -1)
+    products = np.zeros((len(frames), lags))
+    for start in range(0, len(frames), block):
+        part = pixels[start : start + block + lags - 1].astype(np.float32)
+        near = multiply(part[:block], part.T)
+        for lag in range(min(lags, len(part))):
+            found = np.diagonal(near, lag)
+            products[start : start + len(found), lag] = found
+    n, gram = len(frames) - lags + 1, np.empty((lags, lags))
+    for a in range(lags):
+        for b in range(a, lags):
+            gram[a, b] = gram[b, a] = products[a : a + n, b - a].sum()
+    return gram
+
+
+def pooled_halves(past: torch.Tensor, weight: torch.Tensor, cell: int) -> torch.Tensor:
+    """(n, m, H, W) windows -> (n, D) features by conv2d over lags as channels, ReLU of both signs, average pooling."""
+    z = functional.conv2d(past, weight)
+    maps = torch.cat([functional.relu(z), functional.relu(-z)], dim=1)
+    return functional.avg_pool2d(maps, cell).flatten(1)
+
+
+def torch_encode(
+    encoder: ReSUEncoder,
+    frames: np.ndarray,
+    chunk: int,
+    layer: Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor] = pooled_halves,
+) -> np.ndarray:
+    """The same features in torch (square cells). All batches are of one size: the last one overlaps the one before."""
+    memory, cell, chunk = encoder.memory, frames.shape[1] // encoder.grid[0], min(chunk, len(frames))
     weight = torch.from_numpy(encoder.filters_.astype(np.float32))[:, :, None, None]
     mean = torch.from_numpy(encoder.mean_.astype(np.float32))
     out = np.empty((len(frames), encoder.n_features), np.float32)
     for start in tqdm.trange(0, len(frames), chunk, desc="torch conv2d", mininterval=5):
-        stop = min(start + chunk, len(frames))
-        rows = np.maximum(np.arange(start - memory + 1, stop), 0)
+        start = min(start, len(frames) - chunk)
+        rows = np.maximum(np.arange(start - memory + 1, start + chunk), 0)
         part = torch.from_numpy(frames[rows].astype(np.float32)) - mean
         past = part.unfold(0, memory, 1).permute(0, 3, 1, 2).flip(1)
-        z = functional.conv2d(past, weight)
-        maps = torch.cat([functional.relu(z), functional.relu(-z)], dim=1)
-        out[start:stop] = functional.avg_pool2d(maps, cell).flatten(1).numpy()
+        out[start : start + chunk] = layer(past, weight, cell).numpy()
     return out
+
+
+def torch_encode_kept(encoder: ReSUEncoder, frames: np.ndarray, chunk: int) -> np.ndarray:
+    """As `torch_encode`, by a matrix product, all large results written into memory that is taken once."""
+    memory, cell, chunk = encoder.memory, frames.shape[1] // encoder.grid[0], min(chunk, len(frames))
+    n_units, size = encoder.n_units, frames[0].size
+    weight = torch.from_numpy(encoder.filters_.astype(np.float32))
+    mean = torch.from_numpy(encoder.mean_.astype(np.float32)).flatten()
+    windows, z = torch.empty(memory, chunk, size), torch.empty(n_units, chunk * size)
+    half, centred = torch.empty_like(z), torch.empty(chunk + memory - 1, size)
+    out = np.empty((len(frames), 2 * n_units, encoder.n_features // (2 * n_units)), np.float32)
+    for start in range(0, len(frames), chunk):
+        start = min(start, len(frames) - chunk)
+        rows = np.maximum(np.arange(start - memory + 1, start + chunk), 0)
+        torch.sub(torch.from_numpy(frames[rows]).flatten(1), mean, out=centred)
+        for lag in range(memory):
+            windows[lag].copy_(centred[memory - 1 - lag : memory - 1 - lag + chunk])
+        torch.mm(weight, windows.flatten(1), out=z)
+        for sign in (0, 1):
+            torch.clamp(z if sign == 0 else z.neg_(), min=0, out=half)
+            pooled = functional.avg_pool2d(half.view(n_units, chunk, *frames.shape[1:]), cell)
+            out[start : start + chunk, sign * n_units : (sign + 1) * n_units] = (
+                pooled.flatten(2).transpose(0, 1).numpy()
+            )
+    return out.reshape(len(frames), -1)
 
 
 def windows(frames: np.ndarray, memory: int, horizon: int, n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

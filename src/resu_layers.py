@@ -29,7 +29,7 @@ from resu_patch_layers import PatchLayer
 from resu_patch_moments import NEIGHBOURHOOD
 from resu_threads import for_spans
 
-DENSE_FRACTION = 0.03  # above this share of changed pixels dense encoding is the faster (bench_core.py)
+DENSE_FRACTION = 0.05  # above this share of changed pixels dense encoding is the faster (bench_core.py)
 RESPONSE_BITS = 30  # sum_j |tap_j| * 255 stays below 2^30: responses fit in 32 bits
 UPPER_BLOCK = 512  # frames per block of the layers above; results do not depend on it
 MAP_BLOCK = 32  # frames per block of the maps of layer 1; nor do they on this
