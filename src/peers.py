@@ -41,7 +41,8 @@ def times(
     chunk             frames per torch batch
     n_windows         of one pixel, for the libraries, which cannot hold all        their times are scaled up
     network_frames    for the network
-    Returns           name: seconds; name: the Gram matrix (L, L) or the features (T, D) of those in `GRAMS` and `CODES`
+    Returns           name: seconds; name: the Gram matrix (L, L) or the features (T, D) of those in `GRAMS` and `CODES`;
+                          without the compiled code where torch cannot compile
     """
     lags, env_options = encoder.memory + encoder.horizon, TASKS[game].env
     compiled = torch.compile(pooled_halves)
@@ -60,7 +61,10 @@ def times(
             strict=True,
         )
     )
-    torch_encode(encoder, frames[: chunk + 1], chunk, compiled)  # compiles
+    try:
+        torch_encode(encoder, frames[: chunk + 1], chunk, compiled)
+    except Exception:  # it needs a C++ compiler, and a path without a space: torch has many words for that
+        del ways[CODES[-1]]
     found: dict[str, np.ndarray] = {}
 
     def keep(name: str) -> None:
