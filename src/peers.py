@@ -41,8 +41,8 @@ def times(
     chunk             frames per torch batch
     n_windows         of one pixel, for the libraries, which cannot hold all        their times are scaled up
     network_frames    for the network
-    Returns           name: seconds; name: the Gram matrix (L, L) or the features (T, D) of those in `GRAMS` and `CODES`;
-                          without the compiled code where torch cannot compile
+    Returns           name: seconds; name: the Gram matrix (L, L) or the features (T, D) of those in `GRAMS` and
+                      `CODES`, without the compiled one where torch cannot compile
     """
     lags, env_options = encoder.memory + encoder.horizon, TASKS[game].env
     compiled = torch.compile(pooled_halves)
