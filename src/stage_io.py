@@ -183,7 +183,7 @@ def guard(main: Callable[[], None]) -> None:
             _to_nowhere(descriptor)
             setattr(sys, name, open(descriptor, "w", closefd=False))  # noqa: SIM115
     here = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, _terminated) if here else None
+    before = {number: signal.signal(number, _stopped) for number in (signal.SIGINT, signal.SIGTERM) if here}
     try:
         main()
         sys.stdout.flush()
@@ -203,17 +203,17 @@ def guard(main: Callable[[], None]) -> None:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         sys.exit(f"error: not enough memory: {reason}" if no_memory else f"error: {error}")
     finally:
-        if here:
-            signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 STOPPED = "stopped: finished cells are kept, the same command continues"
 
 
-def _terminated(number: int, frame: Any) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
-    print(STOPPED, file=sys.stderr)
-    sys.exit(128 + number)
+def _stopped(number: int, frame: Any) -> None:
+    """At once: an exception might be lost in a callback, or wait for tasks. Workers see that their parent is gone."""
+    os.write(2, f"{STOPPED}\n".encode())
+    os._exit(128 + number)
 
 
 def _to_nowhere(descriptor: int) -> None:
