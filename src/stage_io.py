@@ -11,6 +11,7 @@ import math
 import os
 import platform
 import resource
+import select
 import shlex
 import signal
 import subprocess
@@ -187,19 +188,17 @@ def guard(main: Callable[[], None]) -> None:
     try:
         main()
         sys.stdout.flush()
-    except BrokenPipeError:
-        for descriptor in (1, 2):
-            _to_nowhere(descriptor)
-        sys.exit(141)
-    except KeyboardInterrupt:
-        print(STOPPED, file=sys.stderr)
-        sys.exit(130)
     except (ValueError, OSError, OverflowError, MemoryError, RuntimeError) as error:
+        if isinstance(error, BrokenPipeError) and _unheard():
+            for descriptor in (1, 2):
+                _to_nowhere(descriptor)
+            sys.exit(141)
         if isinstance(error, BrokenExecutor):
             sys.exit("error: a process was ended from outside, perhaps for lack of memory: the same command continues")
-        no_memory = isinstance(error, MemoryError) or "allocate" in str(error)  # torch has a RuntimeError for it
-        if os.environ.get("RESU_TRACEBACK") or (isinstance(error, RuntimeError) and not no_memory):
+        ours = isinstance(error, RuntimeError) and "allocate" not in str(error)  # torch's word for too little memory
+        if os.environ.get("RESU_TRACEBACK") or ours:
             raise
+        no_memory = isinstance(error, (MemoryError, RuntimeError))
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         sys.exit(f"error: not enough memory: {reason}" if no_memory else f"error: {error}")
     finally:
@@ -208,12 +207,25 @@ def guard(main: Callable[[], None]) -> None:
 
 
 STOPPED = "stopped: finished cells are kept, the same command continues"
+GRACE = 5  # seconds between a signal and the end, for what tidies up
 
 
 def _stopped(number: int, frame: Any) -> None:
-    """At once: an exception might be lost in a callback, or wait for tasks. Workers see that their parent is gone."""
+    """Unwind, as an exception does; end all the same if that is lost in a callback, or waits for somebody."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)  # once is enough
     os.write(2, f"{STOPPED}\n".encode())
-    os._exit(128 + number)
+    signal.signal(signal.SIGALRM, lambda *_: os._exit(128 + number))
+    signal.alarm(GRACE)
+    sys.exit(128 + number)
+
+
+def _unheard() -> bool:
+    """Whether nobody reads stdout or stderr any more."""
+    poll = select.poll()
+    for descriptor in (1, 2):
+        poll.register(descriptor, 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 def _to_nowhere(descriptor: int) -> None:

@@ -11,34 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import stage_io
 from resu_conv import ReSUEncoder
+from stage_scripts import script
 
 SRC = Path(stage_io.__file__).parent
-HEAD = """
-import os, sys, time
-from dataclasses import dataclass
-from pathlib import Path
-sys.path.insert(0, {src!r})
-import joblib
-import numpy as np
-import stage_io, workers
-from stage_run import Run, measured
-stage_io.ROOT = Path({root!r})
-
-@dataclass(frozen=True)
-class Setting:
-    seed: int
-
-@measured()
-def wait(run, setting):
-    Path({root!r}, f"pid{{os.getpid()}}").touch()
-    time.sleep(3600)
-
-def wait_too(seed):
-    wait(None, Setting(seed))
-"""
 ROWS = """
 def main():
     run = Run("bc_test.py", None)
@@ -51,10 +30,15 @@ stage_io.guard(main)
 """
 
 
-def script(folder: Path, body: str) -> list[str]:
-    path = folder / "stage.py"
-    path.write_text(HEAD.format(src=str(SRC), root=str(folder)) + body)
-    return [sys.executable, str(path)]
+WAITING = """
+@measured()
+def wait(run, setting):
+    Path({root!r}, f"pid{{os.getpid()}}").touch()
+    time.sleep(3600)
+
+def wait_too(seed):
+    wait(None, Setting(seed))
+"""
 
 
 def alive(pid: int) -> bool:
@@ -75,7 +59,7 @@ def alive(pid: int) -> bool:
 )
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
 def test_no_worker_outlives_a_stage(what, how, tmp_path):
-    body = f"stage_io.guard(lambda: {what})"
+    body = f"{WAITING.format(root=str(tmp_path))}\nstage_io.guard(lambda: {what})"
     stage = subprocess.Popen(script(tmp_path, body), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     while not list(tmp_path.glob("pid*")):
         assert stage.poll() is None, "the stage ended before it measured"
@@ -89,6 +73,54 @@ def test_no_worker_outlives_a_stage(what, how, tmp_path):
     pids = [int(path.name[3:]) for path in tmp_path.glob("pid*")]
     while any(alive(pid) for pid in pids):
         time.sleep(0.1)  # for ever, if one goes on
+
+
+STUBBORN = """
+def main():
+    Path(stage_io.ROOT, "begun").touch()
+    while True:
+        try:
+            time.sleep(3600)
+        except BaseException:  # as a callback that may not fail does
+            pass
+
+stage_io.guard(main)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_stage_ends_though_its_exception_is_lost(how, tmp_path):
+    stage = subprocess.Popen(script(tmp_path, STUBBORN), stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "begun").exists():
+        time.sleep(0.05)
+    stage.send_signal(how)
+    _, error = stage.communicate()  # for ever, if it goes on
+    assert stage.returncode == 128 + how and error.splitlines() == [stage_io.STOPPED]
+
+
+def test_an_interrupt_lets_a_file_be_tidied_away(tmp_path):
+    body = """
+import resu_files
+
+def write(file):
+    Path(stage_io.ROOT, "begun").touch()
+    time.sleep(3600)
+
+stage_io.guard(lambda: resu_files.write_atomically(stage_io.ROOT / "out" / "whole.npy", write))
+"""
+    stage = subprocess.Popen(script(tmp_path, body), stderr=subprocess.DEVNULL)
+    while not (tmp_path / "begun").exists():
+        time.sleep(0.05)
+    assert os.listdir(tmp_path / "out")  # half a file
+    stage.send_signal(signal.SIGTERM)
+    assert stage.wait() == 143 and os.listdir(tmp_path / "out") == []
+
+
+def test_another_pipe_that_breaks_is_told(capsys):
+    def broken():
+        raise BrokenPipeError(32, "Broken pipe of somebody else")
+
+    assert "Broken pipe of somebody else" in ending(broken, capsys)
 
 
 def test_a_reader_who_has_seen_enough_ends_it_quietly(tmp_path):
@@ -124,7 +156,6 @@ def ending(main, capsys) -> str:
 
 
 def test_too_little_memory_is_one_sentence(tmp_path, capsys):
-    torch = pytest.importorskip("torch")
     assert "not enough memory: Unable to allocate" in ending(lambda: np.empty(2**57), capsys)
     assert "not enough memory: " in ending(lambda: torch.empty(2**58), capsys)
     with pytest.raises(RuntimeError, match="a fault of ours"):
@@ -146,7 +177,6 @@ stage_io.guard(lambda: list(workers.in_order(joblib.delayed(die)(seed) for seed 
 
 @pytest.mark.parametrize("device", ["foo", "meta", "cuda:99"])
 def test_a_device_that_torch_lacks_is_one_sentence(device):
-    pytest.importorskip("torch")
     frames = np.random.default_rng(0).integers(0, 256, (40, 6, 5), np.uint8)
     encoder = ReSUEncoder(memory=3, horizon=2, n_units=2, grid=(2, 2))
     with pytest.raises(ValueError, match=rf"torch cannot compute on the device '{device}' here"):

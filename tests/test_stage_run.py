@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ import stage_io
 import workers
 from stage_report import Report, markdown_table, plain, shown, verdict_row
 from stage_run import MissingCellError, Run, Stage, key_of, late, measured
+from stage_scripts import script
 from stats_ci import Estimate, Verdict
 
 SRC = Path(stage_io.__file__).parent
@@ -297,53 +297,6 @@ def test_values_as_tables_show_them():
     assert plain({"a": np.nan, "b": (np.int64(3), Path("x"))}) == {"a": None, "b": [3, "x"]}
 
 
-HEAD = """
-import os, sys, time
-from dataclasses import dataclass
-from pathlib import Path
-sys.path.insert(0, {src!r})
-import stage_io
-import workers
-from stage_report import Report
-from stage_run import Run, measured
-stage_io.ROOT = Path({root!r})
-
-@dataclass(frozen=True)
-class Setting:
-    seed: int
-"""
-
-
-def script(folder: Path, name: str, body: str) -> Path:
-    path = folder / f"{name}.py"
-    path.write_text(HEAD.format(src=str(SRC), root=str(folder)) + body)
-    return path
-
-
-def test_no_process_outlives_a_stage_that_was_killed(tmp_path):
-    """It would go on writing the checkpoints that the next run reads."""
-    body = """
-@measured()
-def wait(run, setting):
-    (run.results.parent / "pid").write_text(str(os.getpid()))
-    time.sleep(120)
-
-Run("bc_test.py", None).cells(wait, {"a": [Setting(0), Setting(1)]})
-"""
-    command = [sys.executable, str(script(tmp_path, "stage", body))]
-    stage = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    pid = tmp_path / "pid"
-    while not (pid.is_file() and pid.read_text()):
-        assert stage.poll() is None, "the stage ended before it measured"
-        time.sleep(0.1)
-    worker = Path("/proc", pid.read_text())
-    assert worker.is_dir()
-    stage.kill()
-    stage.wait()
-    while worker.is_dir() and "State:\tZ" not in (worker / "status").read_text():
-        time.sleep(0.1)  # for ever, if the worker goes on
-
-
 def test_a_stage_killed_in_the_middle_continues_with_whole_files(tmp_path):
     body = """
 @measured()
@@ -357,7 +310,7 @@ for seed in range(6):
     run.cell(count, Setting(seed))
 run.finish(Report([{"cells": 6}]))
 """
-    command = [sys.executable, str(script(tmp_path, "bc_killed", body))]
+    command = script(tmp_path, body, "bc_killed")
     first = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert first.stdout is not None
     seen = 0
@@ -391,7 +344,7 @@ def play(run, setting):
 
 stage_io.guard(lambda: Run("src/bc_failing.py", None).cells(play, {"arm": [Setting(0), Setting(1)]}))
 """
-    command = [sys.executable, str(script(tmp_path, "bc_failing", body))]
+    command = script(tmp_path, body, "bc_failing")
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.rstrip().endswith("error: no paddle here: choose another game")
