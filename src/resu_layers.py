@@ -194,13 +194,12 @@ class Layers:
             np.empty((n, self.n_features_of(layer) if layer in pool else 0), np.float32)
             for layer in range(1, len(self.upper) + 2)
         ]
-        n_steps, _, _, n_units = self.above[-1].weights.shape
+        n_units = self.above[-1].weights.shape[-1]
         maps = np.empty((n if with_maps else 0, pixels.shape[1], n_units), np.int32)
-        lead = len(self.upper) * (n_steps - 1)  # steps that a block looks back before its first frame
 
         def encode(begin: int, end: int) -> None:
             events, patches = resu_layer1_kernels.new_events(bank), resu_patch_kernels.new_patches(bank, self.above)
-            span = max(start + begin - lead, 0), start + begin, start + end
+            span = self.lead(start + begin), start + begin, start + end
             parts = tuple(features[begin:end] for features in pooled)
             resu_patch_kernels.encode_layers(pixels, span, bank, events, self.above, patches, parts, maps[begin:end])
 
@@ -210,18 +209,23 @@ class Layers:
     @property
     def unit(self) -> np.ndarray:
         """(K,) float64: value of one integer step of the topmost layer's responses."""
-        n_units = len(self.upper[-1].filters) if self.upper else 0
-        return np.full(n_units, 1.0 / resu_patch_kernels.FRACTION) if self.upper else self.first.bank.unit
+        if self.upper:
+            return np.full(len(self.upper[-1].filters), 1.0 / resu_patch_kernels.FRACTION)
+        return self.first.bank.unit
 
     def lead(self, start: int) -> int:
         """The step at which the layers must begin for the topmost one to be right from step `start` on."""
         return max(start - sum(len(layer.weights) - 1 for layer in self.above), 0)
 
+    def section(self, frames: np.ndarray, start: int, stop: int) -> tuple[np.ndarray, int]:
+        """The part of an episode that the topmost layer sees in steps start .. stop - 1, and where `start` is in it."""
+        begin = max(self.lead(start) - len(self.first.bank.taps) + 1, 0)
+        return np.ascontiguousarray(frames[begin:stop]), start - begin
+
     def responses(self, frames: np.ndarray, start: int, stop: int) -> np.ndarray:
         """(stop - start, P, K) int32: the topmost layer's, in steps of `unit`, of one episode from its start on."""
         bank = self.first.bank
-        begin = max(self.lead(start) - len(bank.taps) + 1, 0)
-        frames, skip = np.ascontiguousarray(frames[begin:stop]), start - begin
+        frames, skip = self.section(frames, start, stop)
         if self.upper:
             return self._run(frames, skip, (), with_maps=True)[1]
         pixels = frames.reshape(len(frames), -1)
@@ -239,5 +243,6 @@ class Layers:
         Returns  (stop - start, H, W, 2 K2) float32, of layer 1 alone (..., 2K)
         """
         responses = self.responses(frames, start, stop)
-        value = (responses * self.unit).astype(np.float32)
+        value = np.empty(responses.shape, np.float32)
+        np.multiply(responses, self.unit, out=value, casting="same_kind")  # in float64, then rounded
         return resu_core.rectify(value).reshape(stop - start, *self.first.mean.shape, -1)

@@ -17,7 +17,7 @@ import resu_patch_sum_kernels
 from resu_layers import Layers
 from resu_patch_layers import PatchLayer, fit_patch_layer, layer_of
 from resu_patch_moments import PatchMoments
-from resu_patch_sum_kernels import REACH, SIDE, Rest, Sums
+from resu_patch_sum_kernels import REACH, SIDE, Rest, Sums, rounded
 from resu_threads import for_blocks
 
 Run = tuple[int, int, int]  # (episode, first step, last step + 1)
@@ -37,7 +37,7 @@ class MapSums:
 
     def __init__(self, layers: Layers, memory: int, horizon: int, rest: np.ndarray, bits: int) -> None:
         self.layers, self.memory, self.horizon, self.bits = layers, memory, horizon, bits
-        self.rest = _rounded(rest, bits)
+        self.rest = rounded(rest.astype(np.int64), bits).astype(np.int32)
         self.n_steps = 0  # windows in time
         self._sums: deque[Sums] = deque()  # one per thread that counted
         self._shape = memory + horizon, rest.shape[0], 2 * rest.shape[1]
@@ -54,9 +54,8 @@ class MapSums:
             sums = self._sums.pop()
         except IndexError:
             sums = resu_patch_sum_kernels.new_sums(*self._shape)
-        begin = self.layers.lead(start)
-        pixels = np.ascontiguousarray(frames[max(begin - len(bank.taps) + 1, 0) : stop]).reshape(-1, self._shape[1])
-        span = tuple(t - stop + len(pixels) for t in (begin, start, stop))
+        seen, first = self.layers.section(frames, start, stop)
+        pixels, span = seen.reshape(-1, self._shape[1]), (self.layers.lead(first), first, len(seen))
         events = resu_layer1_kernels.new_events(bank)
         deviating = resu_patch_sum_kernels.new_deviating(self._shape[0], frames.shape[1:], self._shape[2])
         rest = Rest(self.rest, self.bits, frames.shape[2])
@@ -108,11 +107,6 @@ class MapSums:
         return PatchMoments.of_sums(
             self.memory, self.horizon, shift, scaled, (levels * unit).reshape(n_lags, *shape), self.n_steps
         )
-
-
-def _rounded(responses: np.ndarray, bits: int) -> np.ndarray:
-    """Responses / 2^bits to the nearest integers, halves upwards: int32."""
-    return ((responses.astype(np.int64) + ((1 << bits) >> 1)) >> bits).astype(np.int32)
 
 
 def usual(layers: Layers, episodes: Sequence[np.ndarray], runs: Sequence[Run]) -> tuple[np.ndarray, float, float]:

@@ -209,6 +209,21 @@ def advance_patches(step, fresh, events, n_changed, bank, layers, patches):
     return n_changed
 
 
+@njit()
+def advance_layers(frames, t, fresh, lower, layers, patches):
+    """Carry all layers from frame t - 1 to frame t, or begin at frame t: frames (T, P) uint8, lower (bank, events).
+
+    Returns   how many pixels of the topmost layer moved, as `advance_patches`
+    """
+    bank, events = lower
+    n_changed = 0
+    if fresh:
+        begin_events(frames, t, bank, events)
+    else:
+        n_changed = advance_events(frames[t - 1], frames[t], t, bank, events)
+    return advance_patches(t, fresh, events, n_changed, bank, layers, patches)
+
+
 @njit(nogil=True)
 def encode_layers(frames, span, bank, events, layers, patches, pooled, maps):
     """All layers over a span of frames of one episode.
@@ -221,13 +236,8 @@ def encode_layers(frames, span, bank, events, layers, patches, pooled, maps):
     maps      (stop - start, P, K) int32, filled with the topmost responses in steps of 1 / FRACTION; or of no row
     """
     begin, start, stop = span
-    n_changed = 0
     for t in range(begin, stop):
-        if t == begin:
-            begin_events(frames, t, bank, events)
-        else:
-            n_changed = advance_events(frames[t - 1], frames[t], t, bank, events)
-        advance_patches(t, t == begin, events, n_changed, bank, layers, patches)
+        advance_layers(frames, t, t == begin, (bank, events), layers, patches)
         if t < start:
             continue
         if pooled[0].shape[1] > 0:

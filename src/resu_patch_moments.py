@@ -20,11 +20,10 @@ from scipy import fft
 from threadpoolctl import threadpool_limits
 
 import resu_moment_kernels
+from resu_patch_sum_kernels import REACH, SIDE
 from resu_threads import for_spans, n_threads
 
 NEIGHBOURHOOD = 3  # side of a patch [pixels]
-REACH = NEIGHBOURHOOD - 1  # the largest offset between two pixels of a patch
-SIDE = 2 * REACH + 1  # offsets along one axis
 FREQUENCIES = 128  # per block of the sums over time
 DIRECT = 4  # runs up to this many times a window are counted step by step
 

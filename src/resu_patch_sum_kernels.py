@@ -16,10 +16,10 @@ import numpy as np
 
 from resu_layer1_kernels import advance_events, begin_events
 from resu_numba import njit
-from resu_patch_kernels import advance_patches
+from resu_patch_kernels import advance_layers
 
 REACH = 2  # the largest offset between two pixels of a patch
-SIDE = 2 * REACH + 1
+SIDE = 2 * REACH + 1  # offsets along one axis
 
 
 class Rest(NamedTuple):
@@ -92,9 +92,9 @@ def new_sums(n_lags: int, n_pixels: int, n_maps: int) -> Sums:
 
 
 @njit()
-def _rounded(value, bits):
-    """value / 2^bits to the nearest integer, halves upwards."""
-    return np.int32((np.int64(value) + ((1 << bits) >> 1)) >> bits)
+def rounded(value, bits):
+    """value / 2^bits to the nearest integer, halves upwards: int64, or arrays of it."""
+    return (value + ((1 << bits) >> 1)) >> bits
 
 
 @njit()
@@ -105,7 +105,7 @@ def _deviate(p, response, rest, deviating):
     place = where[p] if where[p] >= 0 else n
     differs = False
     for u in range(n_units):
-        value, usual = _rounded(response[p, u], rest.bits), rest.response[p, u]
+        value, usual = rounded(np.int64(response[p, u]), rest.bits), rest.response[p, u]
         differs = differs or value != usual
         values[place, u] = max(value, 0) - max(usual, 0)
         values[place, n_units + u] = max(-value, 0) - max(-usual, 0)
@@ -212,10 +212,18 @@ def _count(r, n_windows, memory, width, deviating, sums, scratch):
 
 @njit()
 def _forget(deviating):
+    """Nobody deviates, now or before."""
     deviating.where[:] = -1
     deviating.n[:] = 0
     deviating.images[:] = 0
     deviating.n_kept[:] = 0
+
+
+@njit()
+def _note(fresh, moved, response, rest, deviating):
+    """Bring the pixels that moved up to date, or all of them."""
+    for i in range(deviating.where.size if fresh else moved.size):
+        _deviate(i if fresh else moved[i], response, rest, deviating)
 
 
 @njit(nogil=True)
@@ -231,14 +239,12 @@ def count_first(frames, span, bank, events, rest, memory, deviating, sums):
     scratch = np.empty_like(sums.inner[0])
     _forget(deviating)
     for t in range(start, stop):
+        n_changed = 0
         if t == start:
             begin_events(frames, t, bank, events)
-            for p in range(frames.shape[1]):
-                _deviate(p, events.response, rest, deviating)
         else:
             n_changed = advance_events(frames[t - 1], frames[t], t, bank, events)
-            for i in range(n_changed):
-                _deviate(events.moved[i], events.response, rest, deviating)
+        _note(t == start, events.moved[:n_changed], events.response, rest, deviating)
         _count(t - start, n_windows, memory, rest.width, deviating, sums, scratch)
 
 
@@ -250,24 +256,13 @@ def count_above(frames, span, lower, above, patches, windows, deviating, sums):
     lower    (bank, events)     above, patches   as in `encode_layers`     windows   (rest, memory)
     """
     begin, start, stop = span
-    bank, events = lower
     rest, memory = windows
-    response = patches[len(patches) - 1].response
+    moved, response = lower[1].moved, patches[len(patches) - 1].response
     n_windows = stop - start - sums.levels.shape[0] + 1
     scratch = np.empty_like(sums.inner[0])
     _forget(deviating)
-    n_changed = 0
     for t in range(begin, stop):
-        if t == begin:
-            begin_events(frames, t, bank, events)
-        else:
-            n_changed = advance_events(frames[t - 1], frames[t], t, bank, events)
-        n_changed = advance_patches(t, t == begin, events, n_changed, bank, above, patches)
-        if t == begin:
-            for p in range(frames.shape[1]):
-                _deviate(p, response, rest, deviating)
-        else:
-            for i in range(n_changed):
-                _deviate(events.moved[i], response, rest, deviating)
+        n_changed = advance_layers(frames, t, t == begin, lower, above, patches)
+        _note(t == begin, moved[:n_changed], response, rest, deviating)
         if t >= start:
             _count(t - start, n_windows, memory, rest.width, deviating, sums, scratch)
