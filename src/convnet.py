@@ -78,8 +78,7 @@ class ConvNet(nn.Module):
 
 def new(n_classes: int, seed: int) -> ConvNet:
     """A network with seeded initial weights."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with heads.seeded(seed):
         return ConvNet(n_classes)
 
 

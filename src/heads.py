@@ -214,6 +214,14 @@ def fit_ridge(
     return max(found, key=lambda pair: pair[0])[1]
 
 
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Within it torch draws from this seed, one thread at a time: all threads have one generator."""
+    with _lock, torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
+
+
 def perceptron(sizes: Sequence[int]) -> nn.Sequential:
     """Affine layers from each size to the next, rectified between them."""
     layers: list[nn.Module] = []
@@ -246,8 +254,7 @@ def fit_mlp(
     taught = np.arange(len(x)) if taught is None else taught
     scaling = Scaling.fit(x, taught)
     sizes = (x.shape[1], *hidden, n_classes)
-    with _lock, torch.random.fork_rng():  # all threads have one generator
-        torch.manual_seed(seed)
+    with seeded(seed):
         model = perceptron(sizes)
     mean, factor = torch.from_numpy(scaling.mean), torch.from_numpy(scaling.factor)
 

@@ -197,8 +197,7 @@ def calibrated_head(
     preference = np.maximum(temperature * (logits - logits.max(axis=1, keepdims=True)), -1.0)
     wanted = returns_to_go(played.rewards, played.starts, gamma)[kept, None] + preference
     mean, deviation = wanted.mean(), max(wanted.std(), 1e-6)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with heads.seeded(seed):
         model = heads.perceptron(clone.head.sizes)
     view.set_layers(heads.linear_layers(model), clone.head)
     features -= view.scaling.mean
