@@ -190,14 +190,23 @@ def cells(run: Run) -> Cells:
     c = run.config
     actions = Setup().classes(GAME)
 
-    def look(seed: int) -> tuple[Any, ...]:
-        return seed, GAME, "features", c.n_frames, 8, (16, 8), c.games, c.epsilon, c.max_steps, actions, c.clone_epochs
+    def look(seed: int) -> dict[str, Any]:
+        same = {name: getattr(c, name) for name in ("n_frames", "games", "epsilon", "max_steps", "clone_epochs")}
+        return {
+            "seed": seed,
+            "game": GAME,
+            "view": "features",
+            "memory": 8,
+            "grid": (16, 8),
+            "actions": actions,
+            **same,
+        }
 
-    clones = [run.cell(before_learning, Start(*look(seed))) for seed in range(c.seeds)]
+    clones = [run.cell(before_learning, Start(**look(seed))) for seed in range(c.seeds)]
     arms = {
         name: [
             Setting(
-                *look(seed),
+                **look(seed),
                 recipe=recipe_of(c, ARMS[name]),
                 calibration=c.calibration if ARMS[name].calibrated else 0,
                 arm=name,

@@ -15,7 +15,7 @@ import glob
 import os
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,28 +44,11 @@ class Config:
     workers: int = -1  # processes on this machine, -1 for all cores
     method: str = "auto"  # or dense, events, torch:cpu, torch:cuda
     shard: int = resu_sharding.SHARD  # frames of one task
-    force: bool = False  # replace files that something else wrote
+    force: bool = field(default=False, compare=False)  # replace files that something else wrote
     smoke: bool = False  # a buffer of its own
 
 
 SMOKE = {"encode": True, "workers": 1, "shard": 300}
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One fit; options as in `Config`."""
-
-    buffers: tuple[str, ...]
-    out: str
-    encode: bool
-    memory: int
-    horizon: int
-    n_units: int
-    grid: tuple[int, int]
-    workers: int
-    method: str
-    shard: int
-    force: bool = field(default=False, compare=False)
 
 
 def check(config: Config) -> None:
@@ -118,7 +101,7 @@ def require_free(paths: Iterable[str], outputs: Mapping[str, str], written: Mapp
 
 
 @measured()
-def measure(run: Run, s: Setting) -> dict[str, Any]:
+def measure(run: Run, s: Config) -> dict[str, Any]:
     """Fit, write, say how fast it was."""
     paths = inputs(s.buffers, s.out)
     features = feature_files(paths, s.out) if s.encode else {}
@@ -149,16 +132,12 @@ def measure(run: Run, s: Setting) -> dict[str, Any]:
 def cells(run: Run) -> dict[str, Any]:
     """One fit, made in every run."""
     c = run.config
-    patterns, out = c.buffers, c.out
     if c.smoke:
-        out = str(run.data / "encoder.npz")
-        patterns = (str(run.data / "pong_random_s0_n1000.npy"),)
+        buffers, out = (str(run.data / "pong_random_s0_n1000.npy"),), str(run.data / "encoder.npz")
+        c = replace(c, buffers=buffers, out=out)
         if not run.reading:
             atari_play.random_play(run.data, "pong", 1000, 0)
-    setting = Setting(
-        patterns, out, c.encode, c.memory, c.horizon, c.n_units, c.grid, c.workers, c.method, c.shard, c.force
-    )
-    return run.cell(measure, setting, fresh=True)
+    return run.cell(measure, c, fresh=True)
 
 
 def report(c: Config, found: dict[str, Any]) -> Report:

@@ -46,21 +46,18 @@ def times(
     """
     lags, env_options = encoder.memory + encoder.horizon, TASKS[game].env
     compiled = torch.compile(pooled_halves)
-    ways: dict[str, Callable[[], np.ndarray]] = dict(
-        zip(
-            (*GRAMS, *CODES),
-            (
-                lambda: torch_gram(frames, lags, chunk),
-                lambda: torch_gram_kept(frames, lags, KEPT),
-                lambda: lag_trick(frames, lags, np.matmul),
-                lambda: lag_trick(frames, lags, lambda a, b: (torch.from_numpy(a) @ torch.from_numpy(b)).numpy()),
-                lambda: torch_encode(encoder, frames, chunk),
-                lambda: torch_encode_kept(encoder, frames, chunk),
-                lambda: torch_encode(encoder, frames, chunk, compiled),
-            ),
-            strict=True,
-        )
+    grams: tuple[Callable[[], np.ndarray], ...] = (
+        lambda: torch_gram(frames, lags, chunk),
+        lambda: torch_gram_kept(frames, lags, KEPT),
+        lambda: lag_trick(frames, lags, np.matmul),
+        lambda: lag_trick(frames, lags, lambda a, b: (torch.from_numpy(a) @ torch.from_numpy(b)).numpy()),
     )
+    codes: tuple[Callable[[], np.ndarray], ...] = (
+        lambda: torch_encode(encoder, frames, chunk),
+        lambda: torch_encode_kept(encoder, frames, chunk),
+        lambda: torch_encode(encoder, frames, chunk, compiled),
+    )
+    ways = dict(zip(GRAMS + CODES, grams + codes, strict=True))
     try:
         torch_encode(encoder, frames[: chunk + 1], chunk, compiled)
     except Exception:  # it needs a C++ compiler, and a path without a space: torch has many words for that
