@@ -33,7 +33,14 @@ class Step:
 
 STEPS = (
     Step("bench_core", "core", "bench_core", "", "Core speed", "Exact moments and encoding against torch, one run."),
-    Step("bench_layers", "core", "bench_layers"),
+    Step(
+        "bench_layers",
+        "core",
+        "bench_layers",
+        "",
+        "Speed of the layers above the first",
+        "Fitting, encoding and an online step, and how fast games are collected.",
+    ),
     Step(
         "bench_scale",
         "core",
