@@ -142,7 +142,7 @@ def report(c: Config, found: dict[str, Any]) -> Report:
             "what": what,
             "seconds": f"{seconds:.1f}" if seconds > 0.1 else f"{seconds:.3g}",
             "frames/s": f"{n / seconds:,.0f}",
-            "": more,
+            "correlations of the topmost layer": more,
         }
 
     rows = []
