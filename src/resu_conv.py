@@ -17,10 +17,10 @@ import resu_moments
 import resu_patch_events
 import resu_patch_layers
 from resu_checks import as_count, as_flag, as_grid, as_ridge
-from resu_layer1_kernels import Bank
 from resu_layers import FirstLayer, Layers, as_episode, expect
-from resu_online import OnlineEncoder
+from resu_online import OnlineCode, OnlineEncoder
 from resu_patch_layers import PatchLayer
+from resu_patch_sums import Run
 
 FORMAT = "ReSUEncoder-1"
 OPTIONS = "memory horizon n_units grid n_layers center ridge memory2 horizon2 n_units2 n_windows2"  # of the constructor
@@ -126,7 +126,7 @@ class ReSUEncoder:
         """Fit in closed form on a list of episodes (T, H, W) uint8; one (T, H, W) array counts as one episode.
 
         An episode that is shorter than a window (memory + horizon frames) adds nothing.
-        method   of `LagMoments.update`, for layer 1
+        method   of `LagMoments.update`, for layer 1; on a device ("torch:cuda") the layers above are counted, too
         Raises   ValueError if the list is empty, every episode is too short, frames differ in size or are not uint8,
                  or nothing ever changes.
         """
@@ -147,7 +147,7 @@ class ReSUEncoder:
             window = self.memory2 + self.horizon2
             runs = resu_patch_layers.spread_runs([len(e) for e in episodes], window, self.n_windows2)
             for _ in range(self.n_layers - 1):
-                layers = self._fit_above(layers, episodes, runs)
+                layers = self._fit_above(layers, episodes, runs, resu_moments.torch_device(method))
         return self._become(layers, moments)
 
     def fit_moments(self, moments: resu_moments.LagMoments, frame_shape: tuple[int, int]) -> Self:
@@ -168,10 +168,10 @@ class ReSUEncoder:
         mean = moments.mean if self.center else np.zeros(height * width)
         return FirstLayer.build(directions.filters, directions.correlations, mean.reshape(height, width), self.grid)
 
-    def _fit_above(self, layers: Layers, episodes: list[np.ndarray], runs: list[tuple[int, int, int]]) -> Layers:
+    def _fit_above(self, layers: Layers, episodes: list[np.ndarray], runs: list[Run], device: str) -> Layers:
         """The layers with one more on top, fitted on the maps of the topmost one."""
         options = self.memory2, self.horizon2, self.n_units2, self.ridge
-        layer = resu_patch_events.fit_above(layers, episodes, runs, *options)
+        layer = resu_patch_events.fit_above(layers, episodes, runs, *options, device)
         return Layers(layers.first, (*layers.upper, layer))
 
     def with_filters(self, filters: np.ndarray, mean: np.ndarray) -> Self:
@@ -258,9 +258,13 @@ class ReSUEncoder:
             raise AttributeError(f"{name} is not there before the encoder is fitted: call fit, or load a saved one")
         return self._layers
 
-    def integer_form(self) -> Bank:
-        """Layer 1 in the numbers that give every implementation the same bits. Raises ValueError if not fitted."""
-        return self._fitted().first.bank
+    @property
+    def layers_(self) -> Layers:
+        """All that encoding needs, in the numbers that give every implementation the same bits.
+
+        Raises   ValueError if not fitted.
+        """
+        return self._fitted()
 
     # --- encoding ---
 
@@ -268,7 +272,7 @@ class ReSUEncoder:
         """Features of one episode, from the topmost layer: (T, H, W) uint8 -> (T, D) float32.
 
         Before the first m - 1 frames exist, the first frame is repeated.
-        method   "auto", "dense", "events" or "torch:<device>" ("torch:cuda"), for encoders of one layer; the result
+        method   "auto", "dense" or "events" (for encoders of one layer), "torch:<device>" ("torch:cuda"); the result
                  does not depend on it
         Raises   ValueError if not fitted or the frames are of another size or dtype.
         """
@@ -277,17 +281,13 @@ class ReSUEncoder:
         device = resu_moments.torch_device(method)
         if method not in ("auto", "dense", "events") and not device:
             raise ValueError(f"method must be 'auto', 'dense', 'events' or 'torch:<device>', not {method!r}")
+        if device:
+            import resu_torch_layers  # torch takes seconds to load, and most who encode do without
+
+            return resu_torch_layers.encode(layers, frames, device)
         if self.n_layers > 1:
             return layers.encode(frames, (self.n_layers,))[0]
-        if device:
-            return self._encode_in_torch(frames, device)
         return layers.first.encode(frames, method)
-
-    def _encode_in_torch(self, frames: np.ndarray, device: str) -> np.ndarray:
-        import resu_torch_kernels  # torch takes seconds to load, and most who encode do without
-
-        layer = resu_torch_kernels.DenseLayer(self.integer_form()).to(resu_torch_kernels.usable(device))
-        return layer.encode(resu_torch_kernels.torch.from_numpy(frames).to(device)).cpu().numpy()
 
     def encode_layers(self, frames: np.ndarray, layers: Sequence[int]) -> list[np.ndarray]:
         """Features of several layers of one episode in one pass: [(T, D_layer) float32 for each of `layers`].
@@ -307,12 +307,21 @@ class ReSUEncoder:
         frames = layers.first.check_frames(frames)
         return np.moveaxis(layers.maps(frames, 0, len(frames)), -1, 1).copy()
 
-    def online(self, n: int) -> OnlineEncoder:
+    def online(self, n: int, method: str = "auto") -> OnlineCode:
         """The state of n environments, to be encoded step by step; any number of them may be in use at once.
 
-        Raises   ValueError if not fitted, or n is no whole number of at least 1.
+        method   "auto", or "torch:<device>" ("torch:cuda"), which evaluates all windows anew at every step: for
+                 hundreds of environments; the result does not depend on it
+        Raises   ValueError if not fitted, n is no whole number of at least 1, or there is no such method.
         """
-        return OnlineEncoder(self._fitted(), as_count("n", n))
+        layers, n, device = self._fitted(), as_count("n", n), resu_moments.torch_device(method)
+        if method != "auto" and not device:
+            raise ValueError(f"method must be 'auto' or 'torch:<device>', not {method!r}")
+        if device:
+            import resu_torch_layers
+
+            return resu_torch_layers.TorchOnline(layers, n, device)
+        return OnlineEncoder(layers, n)
 
     # --- files ---
 

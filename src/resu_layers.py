@@ -22,6 +22,7 @@ import resu_core
 import resu_layer1_kernels
 import resu_moments
 import resu_patch_kernels
+import resu_patch_layers
 from resu_layer1_kernels import Bank
 from resu_moments import BLOCK
 from resu_patch_kernels import Above
@@ -31,6 +32,7 @@ from resu_threads import for_spans
 
 DENSE_FRACTION = 0.05  # above this share of changed pixels dense encoding is the faster (bench_core.py)
 RESPONSE_BITS = 30  # sum_j |tap_j| * 255 stays below 2^30: responses fit in 32 bits
+UPPER_BITS = 29  # of the responses of the layers above: LARGEST * FRACTION < 2^29
 UPPER_BLOCK = 512  # frames per block of the layers above; results do not depend on it
 MAP_BLOCK = 32  # frames per block of the maps of layer 1; nor do they on this
 
@@ -165,8 +167,12 @@ class Layers:
     @cached_property
     def above(self) -> tuple[Above, ...]:
         """The layers above as the kernels take them."""
-        area = np.bincount(self.first.bank.cell_of)
-        return tuple(Above(layer.weights, layer.flat_mean, layer.gain(area)) for layer in self.upper)
+        area, found = np.bincount(self.first.bank.cell_of), []
+        lower, reach = self.first.bank.unit, RESPONSE_BITS
+        for layer in self.upper:
+            found.append(resu_patch_layers.above(layer, np.tile(lower, 2), reach, area))
+            lower, reach = np.full(len(layer.filters), 1.0 / resu_patch_kernels.FRACTION), UPPER_BITS
+        return tuple(found)
 
     def n_features_of(self, layer: int) -> int:
         """The length of the feature vector of layer 1, 2, ..."""
@@ -194,11 +200,11 @@ class Layers:
             np.empty((n, self.n_features_of(layer) if layer in pool else 0), np.float32)
             for layer in range(1, len(self.upper) + 2)
         ]
-        n_units = self.above[-1].weights.shape[-1]
+        n_units = self.above[-1].factor.size
         maps = np.empty((n if with_maps else 0, pixels.shape[1], n_units), np.int32)
 
         def encode(begin: int, end: int) -> None:
-            events, patches = resu_layer1_kernels.new_events(bank), resu_patch_kernels.new_patches(bank, self.above)
+            events, patches = resu_layer1_kernels.new_events(bank), resu_patch_kernels.new_patches(self.above)
             span = self.lead(start + begin), start + begin, start + end
             parts = tuple(features[begin:end] for features in pooled)
             resu_patch_kernels.encode_layers(pixels, span, bank, events, self.above, patches, parts, maps[begin:end])
@@ -215,7 +221,7 @@ class Layers:
 
     def lead(self, start: int) -> int:
         """The step at which the layers must begin for the topmost one to be right from step `start` on."""
-        return max(start - sum(len(layer.weights) - 1 for layer in self.above), 0)
+        return max(start - sum(layer.filters.shape[1] - 1 for layer in self.upper), 0)
 
     def section(self, frames: np.ndarray, start: int, stop: int) -> tuple[np.ndarray, int]:
         """The part of an episode that the topmost layer sees in steps start .. stop - 1, and where `start` is in it."""

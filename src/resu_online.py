@@ -80,7 +80,7 @@ class OnlineEncoder:
         self._games = resu_layer1_kernels.new_games(bank, n)
         if layers.upper:
             self._events = [Events(*(array[b] for array in self._games.events)) for b in range(n)]  # views
-            self._patches = [resu_patch_kernels.new_patches(bank, layers.above) for _ in range(n)]
+            self._patches = [resu_patch_kernels.new_patches(layers.above) for _ in range(n)]
             self._top = np.empty((n, layers.n_features), np.float32)
 
     def reset(self, frames: np.ndarray) -> np.ndarray:

@@ -2,11 +2,10 @@
 
 T frames of H x W pixels, P = H * W, S steps, M input maps, K units, C pooling cells.
 
-A layer's input is a ring of S centred maps (S, H + 2, W + 2, M) float32, zero outside the screen, with step t in row
-t mod S.
-A response is one float32 sum in a fixed order, kept as an integer multiple of 2^-16, so that pooled sums are exact
-integers: a pixel is evaluated only in steps in which one of its S * 9 * M inputs changes, and any way of cutting time
-into blocks, offline or online, gives the same bits.
+Everything is an integer, as in layer 1: the maps below are responses in whole steps, the weights are rounded to whole
+steps, and a sum of their products stays below 2^53, where float64 is exact. So a response moves by what its inputs move
+by, no order of additions matters, and any way of cutting time into blocks, offline or online, on any device, gives the
+same bits.
 """
 
 from __future__ import annotations
@@ -15,164 +14,215 @@ from typing import NamedTuple
 
 import numpy as np
 
-from resu_layer1_kernels import Bank, advance_events, begin_events, write_all
+from resu_layer1_kernels import advance_events, begin_events, write_all
 from resu_numba import njit
 
-FRACTION = 65_536  # a response is stored in steps of 1 / FRACTION of the unit's standard deviation
-GROUP = 8  # pixels that are evaluated side by side
-LARGEST = np.float32(32_000)  # responses are clipped here, thousands of standard deviations away
+FRACTION = 65_536  # a response is passed on in steps of 1 / FRACTION of the unit's standard deviation
+LARGEST = 8_000.0  # and clipped here, thousands of standard deviations away
+MAP_BITS = 26  # a layer sees the maps below rounded to so many binary digits
+TOGETHER = 4  # maps whose jumps go together into the sums: what they move is then fetched and stored once
 
 
 class Above(NamedTuple):
-    """A layer above the first as it is computed.
+    """A layer above the first as it is computed; made by `resu_patch_layers.above`.
 
-    weights  (S, 3, 3M, K) float32, newest step first     mean  (P, M) float32     gain  (C, 2K) float64
+    weights  (S, M, 3, 3 S K) float64, whole numbers: what map m of a pixel that moves at step t adds, in this step and
+             the next ones, to [row, (column, step, unit)] of the 3 x 3 pixels around it; [t mod S], steps mod S as well
+    still    (M, 3, 3K) float64: what it adds to [row, (column, unit)] if it has been so for S steps
+    mean     (P, M) int32, what is subtracted from the maps below           bits   how many of their digits are dropped
+    factor   (K,) float64, powers of two: from sums to responses in steps of 1 / FRACTION
+    gain     (C, 2K) float64, from summed responses to features             width  W
     """
 
     weights: np.ndarray
+    still: np.ndarray
     mean: np.ndarray
+    bits: int
+    factor: np.ndarray
     gain: np.ndarray
+    width: int
 
 
 class Patches(NamedTuple):
     """What a layer above the first knows of one stream of frames; made by `new_patches`.
 
-    ring         (S, H + 2, W + 2, M) float32, its input        response  (P, K) int32, sums (C, 2K) int64: newest
-    last_change  (P,) int64, the last step in which an input of a pixel's patch changed
-    active       (P,) int32, pixels with a change in the last S steps, at the front: n_active (1,) int64 of them
+    seen      (P, M) int32, the maps below, rounded
+    total     ((H + 2) * (W + 2), K) float64, the sums of the products, with a border that nobody reads
+    due       ((H + 2) * (W + 2), S, K) float64, what they will move by at step t, in slot t mod S
+    response  (P, K) int32, sums (C, 2K) int64: newest
+    places    (S, P) int32, counts (S,) int64: the pixels below that moved in the last S steps, those of step t in slot
+              t mod S
+    sizes     (P,) int8, which (P, M + 3) int8, jumps (P, M + 3) int32: how many maps of the newest ones moved, which,
+              by how much, filled up with zeros to a multiple of `TOGETHER`
+    stamp     (2, P) int64, the last step in which a pixel below was looked at, and in which one's sums moved
+    touched   (P,) int32, scratch
     """
 
-    ring: np.ndarray
+    seen: np.ndarray
+    total: np.ndarray
+    due: np.ndarray
     response: np.ndarray
     sums: np.ndarray
-    last_change: np.ndarray
-    active: np.ndarray
-    n_active: np.ndarray
+    places: np.ndarray
+    counts: np.ndarray
+    sizes: np.ndarray
+    which: np.ndarray
+    jumps: np.ndarray
+    stamp: np.ndarray
+    touched: np.ndarray
 
 
-def new_patches(bank: Bank, layers: tuple[Above, ...]) -> tuple[Patches, ...]:
+def new_patches(layers: tuple[Above, ...]) -> tuple[Patches, ...]:
     """Room for one stream in each layer."""
-    p, height, width = bank.cell_of.size, int(bank.row_edges[-1]), int(bank.column_edges[-1])
-    return tuple(
-        Patches(
-            np.empty((len(layer.weights), height + 2, width + 2, layer.mean.shape[1]), np.float32),
-            np.empty((p, layer.weights.shape[3]), np.int32),
+
+    def room(layer: Above) -> Patches:
+        (p, n_maps), n_steps, n_units = layer.mean.shape, len(layer.weights), layer.factor.size
+        padded, n_most = (p // layer.width + 2) * (layer.width + 2), n_maps + TOGETHER - 1
+        return Patches(
+            np.empty((p, n_maps), np.int32),
+            np.empty((padded, n_units)),
+            np.empty((padded, n_steps, n_units)),
+            np.empty((p, n_units), np.int32),
             np.empty(layer.gain.shape, np.int64),
-            np.empty(p, np.int64),
+            np.empty((n_steps, p), np.int32),
+            np.empty(n_steps, np.int64),
+            np.empty(p, np.int8),
+            np.empty((p, n_most), np.int8),
+            np.empty((p, n_most), np.int32),
+            np.empty((2, p), np.int64),
             np.empty(p, np.int32),
-            np.zeros(1, np.int64),
         )
-        for layer in layers
-    )
+
+    return tuple(room(layer) for layer in layers)
 
 
 @njit()
-def _evaluate(ring, newest, weights, corners, responses):
-    """responses (GROUP, K) float32 of GROUP pixels, whose patches begin at corners (GROUP,) of a flattened map.
-
-    weights  (S, 3, 3M, K), newest step first. Each response is summed in the same order, whatever its company. A
-    group's sums run side by side because one alone would wait for each of its additions, and six inputs (3M = 6 K'
-    with K' units below) go together so that a sum is fetched and stored once for six products.
-    """
-    n_steps, _, width, n_units = weights.shape
-    row = ring.shape[2] * ring.shape[3]
-    responses[:] = 0
-    for j in range(n_steps):
-        image = ring[(newest - j) % n_steps].reshape(ring.shape[1] * row)
-        for dy in range(3):
-            filters = weights[j, dy]
-            for i in range(0, width, 6):
-                f0, f1, f2 = filters[i], filters[i + 1], filters[i + 2]
-                f3, f4, f5 = filters[i + 3], filters[i + 4], filters[i + 5]
-                for g in range(GROUP):
-                    start = corners[g] + dy * row + i
-                    values = image[start : start + 6]
-                    v0, v1, v2, v3, v4, v5 = values[0], values[1], values[2], values[3], values[4], values[5]
-                    sums = responses[g]
-                    for u in range(n_units):
-                        sums[u] = sums[u] + v0 * f0[u] + v1 * f1[u] + v2 * f2[u] + v3 * f3[u] + v4 * f4[u] + v5 * f5[u]
+def rounded(value, bits):
+    """value / 2^bits to the nearest integer, halves upwards: int64, or arrays of it."""
+    return (value + ((1 << bits) >> 1)) >> bits
 
 
 @njit()
-def _mark(changed, newest, n_steps, patches):
-    """Put the 3 x 3 neighbours of every changed pixel on the active list."""
-    height, width = patches.ring.shape[1] - 2, patches.ring.shape[2] - 2
-    n_active = patches.n_active[0]
+def _note(lower, changed, bits, slot, patches):
+    """Note in a slot which maps of the changed pixels moved, and by how much: lower (P, K') int32, responses."""
+    seen, which, jumps = patches.seen, patches.which, patches.jumps
+    n_units, n = lower.shape[1], 0
     for p in changed:
-        y, x = p // width, p % width
-        for near_y in range(max(y - 1, 0), min(y + 2, height)):
-            for near_x in range(max(x - 1, 0), min(x + 2, width)):
-                near = near_y * width + near_x
-                if patches.last_change[near] < newest - n_steps + 1:
-                    patches.active[n_active] = near
-                    n_active += 1
-                patches.last_change[near] = newest
-    patches.n_active[0] = n_active
+        e = 0
+        for u in range(n_units):
+            value = np.int64(lower[p, u])
+            for m, positive in ((u, max(value, 0)), (n_units + u, max(-value, 0))):
+                new = np.int32(rounded(positive, bits))
+                if new != seen[p, m]:
+                    which[n, e] = m
+                    jumps[n, e] = new - seen[p, m]
+                    seen[p, m] = new
+                    e += 1
+        if e == 0:
+            continue
+        patches.places[slot, n] = p
+        patches.sizes[n] = e
+        while e % TOGETHER:
+            which[n, e] = 0
+            jumps[n, e] = 0
+            e += 1
+        n += 1
+    patches.counts[slot] = n
+
+
+@njit(fastmath={"contract"})  # below 2^53 nothing is rounded, so that a fused product has the same bits
+def _add(weights, slot, width, patches, target):
+    """Add the products of the newest jumps with weights (M, 3, 3N) to target ((H + 2) * (W + 2) * N,)."""
+    n = weights.shape[2]
+    row = (width + 2) * (n // 3)
+    for i in range(patches.counts[slot]):
+        p, which, jumps = patches.places[slot, i], patches.which[i], patches.jumps[i]
+        corner = p // width * row + p % width * (n // 3)
+        for e in range(0, patches.sizes[i], TOGETHER):
+            j0, j1 = np.float64(jumps[e]), np.float64(jumps[e + 1])
+            j2, j3 = np.float64(jumps[e + 2]), np.float64(jumps[e + 3])
+            w0, w1, w2, w3 = weights[which[e]], weights[which[e + 1]], weights[which[e + 2]], weights[which[e + 3]]
+            for dy in range(3):
+                line = target[corner + dy * row : corner + dy * row + n]
+                f0, f1, f2, f3 = w0[dy], w1[dy], w2[dy], w3[dy]
+                for x in range(n):
+                    line[x] += j0 * f0[x] + j1 * f1[x] + j2 * f2[x] + j3 * f3[x]
 
 
 @njit()
-def _patch_step(newest, weights, cell_of, patches, changed):
-    """Evaluate the active pixels at step `newest`; returns how many of them moved: they are now listed in `changed`.
+def _touch(now, width, patches):
+    """List the pixels whose sums the jumps of the last S steps move; returns how many."""
+    looked, moved = patches.stamp[0], patches.stamp[1]
+    height, n = moved.size // width, 0
+    for slot in range(patches.counts.size):
+        for i in range(patches.counts[slot]):
+            p = patches.places[slot, i]
+            if looked[p] == now:
+                continue
+            looked[p] = now
+            y, x = p // width, p % width
+            for near_y in range(max(y - 1, 0), min(y + 2, height)):
+                for near in range(near_y * width + max(x - 1, 0), near_y * width + min(x + 2, width)):
+                    if moved[near] != now:
+                        moved[near] = now
+                        patches.touched[n] = near
+                        n += 1
+    return n
 
-    Response and sums are brought up to date; pixels whose patch was the same for the last S steps become inactive.
-    """
-    ring, response, sums, last_change, active, n_active = patches
-    n_steps, n_units = weights.shape[0], weights.shape[3]
-    n_maps, row = ring.shape[3], ring.shape[2] * ring.shape[3]
-    width = ring.shape[2] - 2
-    fresh = np.empty((GROUP, n_units), np.float32)
-    corners = np.empty(GROUP, np.int64)
-    n_kept, n_changed, n = 0, 0, n_active[0]
-    for start in range(0, n, GROUP):
-        for g in range(GROUP):
-            p = active[min(start + g, n - 1)]
-            corners[g] = (p // width) * row + (p % width) * n_maps
-        _evaluate(ring, newest, weights, corners, fresh)
-        for g in range(min(GROUP, n - start)):
-            p = active[start + g]
-            cell = sums[cell_of[p]]
-            moved = False
-            for u in range(n_units):
-                value = np.int32(np.rint(min(max(fresh[g, u], -LARGEST), LARGEST) * np.float32(FRACTION)))
-                old = response[p, u]
-                if value != old:
-                    moved = True
-                    cell[u] += max(value, 0) - max(old, 0)
-                    cell[n_units + u] += max(-value, 0) - max(-old, 0)
-                    response[p, u] = value
-            if moved:
-                changed[n_changed] = p
-                n_changed += 1
-            if last_change[p] > newest - n_steps + 1:
-                active[n_kept] = p
-                n_kept += 1
-    n_active[0] = n_kept
+
+@njit()
+def _respond(touched, slot, layer, cell_of, patches, changed):
+    """Bring the touched pixels up to date; those that moved are listed in `changed`: returns how many."""
+    total, due, response, sums = patches.total, patches.due, patches.response, patches.sums
+    factor, width = layer.factor, layer.width
+    n_units, n_changed = factor.size, 0
+    most = LARGEST * FRACTION
+    for p in touched:
+        place = (p // width + 1) * (width + 2) + p % width + 1
+        cell = sums[cell_of[p]]
+        moved = False
+        for u in range(n_units):
+            total[place, u] += due[place, slot, u]
+            due[place, slot, u] = 0
+            value = np.int32(np.rint(min(max(total[place, u] * factor[u], -most), most)))
+            old = response[p, u]
+            if value != old:
+                moved = True
+                cell[u] += max(value, 0) - max(old, 0)
+                cell[n_units + u] += max(-value, 0) - max(-old, 0)
+                response[p, u] = value
+        if moved:
+            changed[n_changed] = p
+            n_changed += 1
     return n_changed
 
 
 @njit()
-def _write_map(response, changed, unit, mean, image):
-    """Centred ON and OFF values of the changed pixels: response (P, K) int32 times unit (K,), minus mean (P, 2K)."""
-    n_units = response.shape[1]
-    width = image.shape[1] - 2
-    for p in changed:
-        place = image[p // width + 1, p % width + 1]
-        for u in range(n_units):
-            value = response[p, u] * unit[u]
-            place[u] = np.float32(max(value, 0.0)) - mean[p, u]
-            place[n_units + u] = np.float32(max(-value, 0.0)) - mean[p, n_units + u]
+def _begin(lower, layer, cell_of, patches, changed):
+    """Evaluate everything; all earlier steps count as equal to this one. Every pixel is listed in `changed`."""
+    for p in range(changed.size):
+        changed[p] = p
+    patches.seen[:] = layer.mean
+    patches.total[:] = 0
+    patches.due[:] = 0
+    patches.response[:] = 0
+    patches.sums[:] = 0
+    patches.stamp[:] = -1
+    patches.counts[:] = 0
+    _note(lower, changed, layer.bits, 0, patches)
+    _add(layer.still, 0, layer.width, patches, patches.total.reshape(-1))
+    patches.counts[0] = 0
+    _respond(changed.copy(), 0, layer, cell_of, patches, patches.touched)
 
 
 @njit()
-def _begin_patches(step, patches):
-    """Everything is to be evaluated, and nothing is known of the steps before."""
-    patches.n_active[0] = patches.active.size
-    for p in range(patches.active.size):
-        patches.active[p] = p
-    patches.last_change[:] = step - patches.ring.shape[0]
-    patches.ring[:] = 0
-    patches.response[:] = 0
-    patches.sums[:] = 0
+def _advance(now, lower, changed, layer, cell_of, patches):
+    """Move on to step `now`, in which the pixels changed[0] moved below; returns how many are listed in changed[1]."""
+    slot = now % patches.counts.size
+    _note(lower, changed[0], layer.bits, slot, patches)
+    _add(layer.weights[slot], slot, layer.width, patches, patches.due.reshape(-1))
+    n = _touch(now, layer.width, patches)
+    return _respond(patches.touched[:n], slot, layer, cell_of, patches, changed[1])
 
 
 @njit()
@@ -185,27 +235,15 @@ def advance_patches(step, fresh, events, n_changed, bank, layers, patches):
     layers, patches   one `Above` and one `Patches` per layer, lowest first
     Returns   how many pixels of the topmost layer moved: they are in the list now
     """
-    changed, lower, scale = events.moved, events.response, bank.unit
+    changed, lower = events.moved, events.response
     for i in range(len(layers)):
-        weights, state = layers[i].weights, patches[i]
-        n_steps, ring = weights.shape[0], state.ring
-        row = step % n_steps
         if fresh:
-            _begin_patches(step, state)
+            _begin(lower, layers[i], bank.cell_of, patches[i], changed)
             n_changed = changed.size
-            for p in range(n_changed):
-                changed[p] = p
         else:
-            ring[row] = ring[(step - 1) % n_steps]
-            _mark(changed[:n_changed], step, n_steps, state)
-        _write_map(lower, changed[:n_changed], scale, layers[i].mean, ring[row])
-        if fresh:
-            for j in range(n_steps):
-                if j != row:
-                    ring[j] = ring[row]
-        n_changed = _patch_step(step, weights, bank.cell_of, state, changed)
-        lower = state.response
-        scale = np.full(lower.shape[1], 1.0 / FRACTION)
+            lists = (changed[:n_changed], changed)
+            n_changed = _advance(step, lower, lists, layers[i], bank.cell_of, patches[i])
+        lower = patches[i].response
     return n_changed
 
 

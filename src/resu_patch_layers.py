@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 import resu_core
-from resu_patch_kernels import FRACTION
+from resu_patch_kernels import FRACTION, MAP_BITS, Above
 from resu_patch_moments import NEIGHBOURHOOD, PatchMoments
 
 RUN = 256  # consecutive windows per run: the spectra of a run fit into memory
+TOTAL_BITS = 51  # of the largest sum of products: below 2^53 with a rounded sum's doubt, where float64 is exact
 GLIMPSE = 8  # one run in so many settles the provisional mean
 
 
@@ -32,22 +33,33 @@ class PatchLayer:
     spectrum: np.ndarray
     mean: np.ndarray
 
-    @property
-    def weights(self) -> np.ndarray:
-        """(S, 3, 3M, K) float32, as the kernels take them."""
-        n_units, n_steps = self.filters.shape[:2]
-        return np.ascontiguousarray(np.moveaxis(self.filters, 0, -1), np.float32).reshape(
-            n_steps, NEIGHBOURHOOD, -1, n_units
-        )
 
-    def gain(self, area: np.ndarray) -> np.ndarray:
-        """(C, 2K) float64: from summed responses to cell means, for cells of area (C,) pixels."""
-        return np.repeat(1 / (FRACTION * area[:, None]), 2 * len(self.filters), axis=1)
+def above(layer: PatchLayer, lower: np.ndarray, reach: int, area: np.ndarray) -> Above:
+    """The layer in the whole numbers that give every implementation the same bits.
 
-    @property
-    def flat_mean(self) -> np.ndarray:
-        """(H * W, M) float32."""
-        return np.ascontiguousarray(self.mean, np.float32).reshape(-1, self.mean.shape[2])
+    Weights are rounded to multiples of a power of two, 2^-25 of the largest response that they could give, or finer.
+    lower   (M,) float64, value of one step of each map below, powers of two; a map is less than 2^reach steps
+    area    (C,) pixels of each pooling cell
+    """
+    n_units, n_steps, *_, n_maps = layer.filters.shape
+    bits = max(reach - MAP_BITS, 0)
+    unit = lower * 2.0**bits
+    steps = layer.filters * unit
+    largest = np.abs(steps).sum(axis=(1, 2, 3, 4)) * 2.0 ** (reach - bits)
+    scale = 2.0 ** np.floor(TOTAL_BITS - np.log2(np.where(largest > 0, largest, 1.0)))
+    whole = np.rint(steps * scale[:, None, None, None, None])
+    # from the patch that a unit sees to what a map's pixel adds to the units around it: the other way round
+    given = np.ascontiguousarray(whole[:, :, ::-1, ::-1].transpose(4, 2, 3, 1, 0))  # [map, row, column, step, unit]
+    phases = np.stack([np.roll(given, slot, axis=3) for slot in range(n_steps)])
+    return Above(
+        phases.reshape(n_steps, n_maps, NEIGHBOURHOOD, -1),
+        given.sum(axis=3).reshape(n_maps, NEIGHBOURHOOD, -1),
+        np.rint(layer.mean / unit).astype(np.int32).reshape(-1, n_maps),
+        bits,
+        FRACTION / scale,
+        np.repeat(1 / (FRACTION * area[:, None]), 2 * n_units, axis=1),
+        layer.mean.shape[1],
+    )
 
 
 def spread_runs(lengths: Sequence[int], window: int, n_windows: int) -> list[tuple[int, int, int]]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from resu_layer1_kernels import advance_events, begin_events
 from resu_numba import njit
-from resu_patch_kernels import advance_layers
+from resu_patch_kernels import advance_layers, rounded
 
 REACH = 2  # the largest offset between two pixels of a patch
 SIDE = 2 * REACH + 1  # offsets along one axis
@@ -89,12 +89,6 @@ def new_sums(n_lags: int, n_pixels: int, n_maps: int) -> Sums:
     inner, outer = np.zeros((n_lags, *blocks), np.int64), np.zeros((n_lags, n_lags, *blocks), np.int64)
     level, levels = np.zeros((n_pixels, n_maps), np.int64), np.zeros((n_lags, n_pixels, n_maps), np.int64)
     return Sums(inner, outer, level, levels, np.zeros(n_maps))
-
-
-@njit()
-def rounded(value, bits):
-    """value / 2^bits to the nearest integer, halves upwards: int64, or arrays of it."""
-    return (value + ((1 << bits) >> 1)) >> bits
 
 
 @njit()

@@ -11,8 +11,9 @@ import resu_patch_events
 from resu_conv import ReSUEncoder
 from resu_core import rectify
 from resu_layers import Layers
-from resu_patch_events import MapSums, usual
+from resu_patch_events import usual
 from resu_patch_layers import PatchLayer, fit_patch_layer, layer_of, spread_runs
+from resu_patch_sums import MapSums
 from screens import screens
 
 Run = tuple[int, int, int]
@@ -52,7 +53,7 @@ def test_sums_are_those_of_a_dense_count_and_do_not_depend_on_the_runs(
     rng = np.random.default_rng(seed)
     taught = [screens(rng, 100, shape, 0.4)]
     options = dict(memory=3, horizon=2, n_units=2, grid=(1, 1), memory2=2, horizon2=1, n_units2=2)
-    layers = ReSUEncoder(n_layers=n_layers, **options).fit(taught)._fitted()
+    layers = ReSUEncoder(n_layers=n_layers, **options).fit(taught).layers_
     episodes = [screens(rng, n, shape, share) for n in lengths]
     lags = memory + horizon
     whole = [(i, 0, n) for i, n in enumerate(lengths) if n >= lags]
@@ -89,7 +90,7 @@ def ball(rng: np.random.Generator, n: int, shape: tuple[int, int] = (14, 12)) ->
 @pytest.fixture(scope="module")
 def game() -> tuple[Layers, list[np.ndarray], list[Run]]:
     episodes = [ball(np.random.default_rng(i), n) for i, n in enumerate((300, 5, 160))]
-    return ReSUEncoder(grid=(2, 3)).fit(episodes)._fitted(), episodes, spread_runs([300, 5, 160], 6, 10_000)
+    return ReSUEncoder(grid=(2, 3)).fit(episodes).layers_, episodes, spread_runs([300, 5, 160], 6, 10_000)
 
 
 @pytest.mark.parametrize("threads", ["1", "3"])

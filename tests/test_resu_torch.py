@@ -6,11 +6,17 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from resu_conv import ReSUEncoder
 from resu_moments import LagMoments
+from resu_patch_events import usual
+from resu_patch_sums import MapSums
 from resu_torch import ReSUModule
 from resu_torch_kernels import lag_products
+from resu_torch_sums import TorchSums
+from screens import screens
 
 
 @pytest.fixture(scope="module")
@@ -87,12 +93,74 @@ def test_a_network_that_is_cast_keeps_its_bits(encoder, frames, cast):
         assert torch.equal(network[0](windows), wanted)
 
 
-def test_encoders_that_it_cannot_hold_are_refused(frames):
+def test_encoders_that_are_not_fitted_are_refused():
     with pytest.raises(ValueError, match="not fitted"):
         ReSUModule(ReSUEncoder())
-    deep = ReSUEncoder(memory=4, horizon=2, n_units=2, grid=(3, 3), n_layers=2, n_units2=2).fit(frames[:200])
-    with pytest.raises(ValueError, match="only the first layer"):
-        ReSUModule(deep)
+
+
+DEEP = dict(memory=4, horizon=2, n_units=2, grid=(3, 2), memory2=3, horizon2=2, n_units2=3)
+
+
+@pytest.mark.parametrize("n_layers", [2, 3])
+def test_layers_above_are_bitwise_the_same_in_torch(n_layers):
+    rng = np.random.default_rng(1)
+    episodes = [screens(rng, n, (9, 7), 0.03) for n in (150, 4, 90)]
+    plain = ReSUEncoder(n_layers=n_layers, **DEEP).fit(episodes)
+    torched = ReSUEncoder(n_layers=n_layers, **DEEP).fit(episodes, method="torch:cpu")
+    for a, b in zip(plain.upper_, torched.upper_, strict=True):
+        assert np.array_equal(a.filters, b.filters) and np.array_equal(a.mean, b.mean)
+    for frames in episodes:
+        assert np.array_equal(plain.encode(frames, "torch:cpu"), plain.encode(frames))
+    module, frames = ReSUModule(plain), episodes[0]
+    assert module.memory == 4 + 2 * (n_layers - 1)
+    window = torch.from_numpy(frames[20 - module.memory + 1 : 21][::-1].copy())[None]
+    assert np.array_equal(module(window).numpy()[0], plain.encode(frames)[20])
+    earlier = torch.from_numpy(frames[20 - module.memory : 20][::-1].copy())[None]
+    assert not torch.equal(module(earlier), module(window))  # negative control
+    assert torch.equal(copy.deepcopy(module).half()(window), module(window))
+
+
+@settings(max_examples=15, deadline=None, derandomize=True)
+@given(
+    lengths=st.lists(st.integers(1, 80), min_size=1, max_size=2), memory=st.integers(1, 3), horizon=st.integers(1, 3),
+    bits=st.integers(0, 12), n_layers=st.integers(1, 2), seed=st.integers(0, 99),
+)  # fmt: skip
+def test_sums_in_torch_are_the_integers_of_the_events(lengths, memory, horizon, bits, n_layers, seed):
+    rng = np.random.default_rng(seed)
+    layers = ReSUEncoder(n_layers=n_layers, **DEEP).fit([screens(rng, 100, (5, 4), 0.4)]).layers_
+    episodes, lags = [screens(rng, n, (5, 4), 0.1) for n in lengths], memory + horizon
+    runs = [(i, 0, n) for i, n in enumerate(lengths) if n >= lags]
+    if not runs:
+        return
+    rest, _, _ = usual(layers, episodes, runs)
+    sums = [
+        kind(layers, memory, horizon, rest, bits).count(episodes, runs)._integers() for kind in (MapSums, TorchSums)
+    ]
+    for k in range(lags):
+        near = slice(0, 5) if k < memory else slice(1, 4)  # beyond the past only the middle is counted
+        a, b = (found[0].reshape(*found[0].shape[:3], 5, 5, -1)[:, k, :, near, near] for found in sums)
+        assert np.array_equal(a, b), k
+    assert np.array_equal(sums[0][1], sums[1][1])
+
+
+def test_environments_in_torch_are_those_of_the_loops():
+    rng = np.random.default_rng(2)
+    games = [screens(rng, 40, (9, 7), 0.1) for _ in range(3)]
+    encoder = ReSUEncoder(n_layers=2, **DEEP).fit(games)
+    plain, torched = encoder.online(3), encoder.online(3, "torch:cpu")
+    with pytest.raises(ValueError, match="reset"):
+        torched.step(np.stack([g[0] for g in games]))
+    for state in (plain, torched):
+        with pytest.raises(ValueError, match="3 environments"):
+            state.reset(games[0][:2])
+    first = np.stack([g[0] for g in games])
+    assert np.array_equal(plain.reset(first), torched.reset(first))
+    for t in range(1, 40):
+        frames = np.stack([g[t] for g in games])
+        restarted, where = rng.random(3) < 0.1, rng.random(3) < 0.7
+        assert np.array_equal(plain.step(frames, restarted, where), torched.step(frames, restarted, where)), t
+    with pytest.raises(ValueError, match="method must be"):
+        encoder.online(1, "teleport")
 
 
 @pytest.mark.parametrize("n", [3, 511, 512, 513, 700])
