@@ -9,7 +9,6 @@ Claim      Pong, 60,000 frames under random play, 2 CPU cores: the moments take 
 Falsified  if a ratio is lower or a time longer, a result differs, or the peak is higher.
 Reads      data/<game>_random_s0_*          Writes  results/bench_core.{npz,json,log}
 Run        python src/bench_core.py                    (4 min on 2 cores; most of it is the peers)
-           python src/bench_core.py --device cuda      (also in torch on a GPU)
            python src/bench_core.py --smoke            (30 s, proves nothing)
 """
 
@@ -50,7 +49,6 @@ class Config:
     chunk: int = 256  # frames per torch batch
     windows: int = 4_000_000  # windows of one pixel for the libraries, which cannot hold all; their times are scaled up
     network_frames: int = 6_400  # frames for the network, whose time is scaled up
-    device: str = ""  # of torch, e.g. cuda: the same calls there, too
     smoke: bool = False  # few frames
 
 
@@ -76,7 +74,6 @@ class Ours:
     game: str
     n_frames: int
     repeats: int
-    device: str
     two_layers: bool
 
 
@@ -106,7 +103,7 @@ def load(run: Run, game: str, n_frames: int) -> np.ndarray:
     return np.array(atari_play.random_play(run.data, game, n_frames, 0, **TASKS[game].env).frames)
 
 
-def our_times(frames: np.ndarray, encoder: ReSUEncoder, repeats: int, device: str) -> dict[str, float]:
+def our_times(frames: np.ndarray, encoder: ReSUEncoder, repeats: int) -> dict[str, float]:
     """name: seconds for all frames."""
     pixels = frames.reshape(len(frames), -1)
 
@@ -122,9 +119,6 @@ def our_times(frames: np.ndarray, encoder: ReSUEncoder, repeats: int, device: st
         "encode, dense": lambda: encoder.encode(frames, "dense"),
         "encode, event-driven": lambda: encoder.encode(frames, "events"),
     }
-    if device:
-        found[f"moments, torch on {device}"] = lambda: moments(f"torch:{device}")
-        found[f"encode, torch on {device}"] = lambda: encoder.encode(frames, f"torch:{device}")
     return {name: seconds(compute, repeats) for name, compute in found.items()}
 
 
@@ -160,7 +154,7 @@ def time_ours(run: Run, o: Ours) -> dict[str, Any]:
     encoder = ReSUEncoder(**OPTIONS).fit([frames])
     for method in ("events", "dense"):
         encoder.encode(frames[:2000], method)  # compiles the kernels
-    times = our_times(frames, encoder, o.repeats, o.device) | step_times(frames, encoder)
+    times = our_times(frames, encoder, o.repeats) | step_times(frames, encoder)
     peak = peak_memory() / 1e3
     run.log(f"{TASKS[o.game].label}: peak memory so far {peak:.2f} GB")
     if o.two_layers:
@@ -213,10 +207,7 @@ def cells(run: Run) -> dict[str, Any]:
     """Our kernels on every game, two layers and the peers on the first; all timed in every run."""
     c = run.config
     first = c.games[0]
-    ours = {
-        game: run.cell(time_ours, Ours(game, c.n_frames, c.repeats, c.device, game == first), fresh=True)
-        for game in c.games
-    }
+    ours = {game: run.cell(time_ours, Ours(game, c.n_frames, c.repeats, game == first), fresh=True) for game in c.games}
     setting = Peers(first, c.n_frames, c.torch_repeats, c.chunk, c.windows, c.network_frames)
     beside = run.cell(time_beside, Beside(first, c.n_frames, c.repeats), fresh=True)
     return {"ours": ours, "beside": beside, "peers": run.cell(time_peers, setting, fresh=True)}

@@ -42,6 +42,14 @@ STEPS = (
         "Fitting, encoding and an online step, and how fast games are collected.",
     ),
     Step(
+        "bench_device",
+        "core",
+        "bench_device",
+        "",
+        "On a GPU",
+        "The same calls on a device of torch: the same bits, and how long they take.",
+    ),
+    Step(
         "bench_scale",
         "core",
         "bench_scale",
