@@ -28,7 +28,7 @@ from stage_run import Run, Stage, measured
 
 GAMES = ("pong", "enduro")  # little motion, and much
 DEPTHS = (1, 2)
-STEPS = 20
+STEPS = 10
 RATE = 30_000  # frames/s
 COPIED = 2**28  # bytes, for the rate at which the device copies
 
@@ -45,7 +45,7 @@ class Config:
     smoke: bool = False  # few frames
 
 
-SMOKE = {"device": "cpu", "n_frames": 60, "busy_frames": 60, "environments": 3, "repeats": 1}
+SMOKE = {"device": "cpu", "n_frames": 60, "busy_frames": 60, "environments": 2, "repeats": 1}
 
 
 def check(config: Config) -> None:
