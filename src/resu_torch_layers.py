@@ -18,7 +18,7 @@ from resu_online import flags_of
 from resu_patch_kernels import FRACTION, LARGEST, Above
 from resu_torch_kernels import BLOCK, torch, usable
 
-DEEP_BLOCK = 64  # frames per step with layers above the first, whose products take 72 K bytes per pixel and frame
+DEEP_BLOCK = 64  # frames per step with layers above the first, which take 24 S M bytes per pixel and frame
 
 
 def encode(layers: Layers, frames: np.ndarray, device: str) -> np.ndarray:
@@ -83,6 +83,8 @@ class DenseLayers(torch.nn.Module):
     def encode(self, frames: torch.Tensor) -> torch.Tensor:
         """One episode (T, H, W) uint8 -> (T, D) float32; before the first R - 1 frames the first one is repeated."""
         size, out = DEEP_BLOCK if len(self.above) else BLOCK, []
+        if frames.device.type != "cpu":
+            size = BLOCK  # so that the device is busy; on the cores smaller blocks stay in their caches
         for start in range(0, len(frames), size):
             out.append(self.pool(self.responses_of(frames, start, min(start + size, len(frames))))[0])
         return torch.cat(out)
@@ -103,27 +105,26 @@ class _DenseAbove(torch.nn.Module):
     def __init__(self, above: Above, shape: tuple[int, int]) -> None:
         super().__init__()
         n_steps, n_maps, n_units = len(above.weights), above.mean.shape[1], len(above.factor)
-        given = above.weights[0].reshape(n_maps, 3, 3, n_steps, n_units)
-        self.register_buffer("weights", torch.from_numpy(np.array(given.transpose(3, 0, 1, 2, 4))))  # (S, M, 3, 3, K)
+        given = above.weights[0].reshape(n_maps, 3, 3, n_steps, n_units)  # [map, row, column, step, unit]
+        seen = given[:, ::-1, ::-1, ::-1].transpose(
+            3, 1, 0, 2, 4
+        )  # by a unit, of the patch around it, oldest step first
+        self.register_buffer("weights", torch.from_numpy(seen.reshape(n_steps, 3, n_maps, 3 * n_units)))
         self.register_buffer("mean", torch.from_numpy(above.mean.astype(np.float64)).reshape(*shape, n_maps))
         self.register_buffer("factor", torch.from_numpy(np.array(above.factor)))
         self.bits = above.bits
 
     def forward(self, lower: torch.Tensor) -> torch.Tensor:
-        """See the class. Every map's pixel gives to the 3 x 3 units around it; what falls off the screen is cut off."""
+        """See the class. Steps, rows and maps go into one product; the columns of a patch are added afterwards."""
         maps = torch.cat([lower.clamp(min=0), (-lower).clamp(min=0)], dim=-1)
         centred = torch.floor(maps / 2**self.bits + (0.5 if self.bits else 0.0)) - self.mean
-        n_steps, n_maps, _, _, n_units = self.weights.shape
-        n, height, width = centred.shape[1] - n_steps + 1, centred.shape[2], centred.shape[3]
-        total = centred.new_zeros(len(centred), n, height + 2, width + 2, n_units)
-        for s in range(n_steps):
-            given = centred[:, n_steps - 1 - s : n_steps - 1 - s + n] @ self.weights[s].reshape(n_maps, -1)
-            given = given.unflatten(-1, (3, 3, n_units))
-            for dy in range(3):
-                for dx in range(3):
-                    total[:, :, dy : dy + height, dx : dx + width] += given[..., dy, dx, :]
+        n_steps, width = self.weights.shape[0], centred.shape[3]
+        padded = torch.nn.functional.pad(centred, (0, 0, 1, 1, 1, 1))
+        stacked = padded.unfold(1, n_steps, 1).unfold(2, 3, 1).permute(0, 1, 2, 3, 5, 6, 4).flatten(4)
+        columns = (stacked @ self.weights.flatten(0, 2)).unflatten(-1, (3, -1))
+        left, middle, right = (columns[:, :, :, dx : dx + width, dx] for dx in range(3))
         most = LARGEST * FRACTION
-        return (total[:, :, 1:-1, 1:-1] * self.factor).clamp(-most, most).round()
+        return ((left + middle + right) * self.factor).clamp(-most, most).round()
 
 
 class TorchOnline:
