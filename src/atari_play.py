@@ -364,3 +364,17 @@ def random_play(folder: Path, game: str, n_frames: int, seed: int, **env_options
     """The buffer of a game under random play, collected first if it is not there; arguments as `load_or_collect`."""
     name = buffer_name(game, "random", **env_options)
     return load_or_collect(folder, name, RandomPolicy, n_frames, seed, game, **env_options)
+
+
+def random_frames(game: str, size: int, n_frames: int, **env_options: Any) -> np.ndarray:
+    """Frames of random play at some resolution, (n, H, W) uint8, the same games at each."""
+    env = environment(game=game, **env_options, size=size)
+    rng = np.random.default_rng(0)
+    frame, _ = env.reset(seed=0)
+    frames: list[np.ndarray] = []
+    while len(frames) < n_frames:
+        frames.append(frame)
+        frame, _, terminated, truncated, _ = env.step(int(rng.integers(len(env.action_names))))
+        if terminated or truncated:
+            frame, _ = env.reset()
+    return np.stack(frames)

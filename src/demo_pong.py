@@ -29,6 +29,9 @@ from stage_report import Report
 from stage_run import Run, Stage, measured
 
 
+EPOCHS = 6  # passes over the demonstrations, as in `bc_pong.py`
+
+
 @dataclass(frozen=True)
 class Config:
     """Options."""
@@ -63,7 +66,9 @@ def measure(run: Run, c: Config) -> dict[str, Any]:
         encoder = ReSUEncoder().fit(demonstrations.episode_frames())
     run.log(f"{encoder.n_features} features per frame, canonical correlations {np.round(encoder.correlations_, 3)}")
     with timed(seconds, "encode frames, train head"):
-        clone, accuracies = cloning.clone_policy(encoder, demonstrations, CLASS_NAMES, c.head, c.seed, game="pong")
+        clone, accuracies = cloning.clone_policy(
+            encoder, demonstrations, CLASS_NAMES, c.head, c.seed, epochs=EPOCHS, game="pong"
+        )
     run.log(f"validation accuracy {accuracies[-1]:.3f}, {clone.head.n_parameters:,} parameters in the head")
     players = {}
     for name, policy in (("random", atari_play.RandomPolicy()), ("expert", make_expert()), ("clone", clone)):

@@ -5,7 +5,7 @@ L = m + h lags, P pixels, N windows.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -24,6 +24,7 @@ from stage_io import seconds
 KEPT = 32  # frames per batch of a Gram matrix whose memory is kept: faster, and nearer to the truth, than larger ones
 GRAMS = ("torch, windowed Gram", "torch, windowed Gram, memory kept", "NumPy, lag trick", "torch, lag trick")
 CODES = ("torch, conv2d + ReLU + pooling", "torch, the same, memory kept", "torch, the same, compiled")
+FAST = (*GRAMS[2:], *CODES[1:])  # the others are what people write first, and several times slower
 
 
 def times(
@@ -44,8 +45,25 @@ def times(
     Returns           name: seconds; name: the Gram matrix (L, L) or the features (T, D) of those in `GRAMS` and
                       `CODES`, without the compiled one where torch cannot compile
     """
-    lags, env_options = encoder.memory + encoder.horizon, TASKS[game].env
-    compiled = torch.compile(pooled_halves)
+    env_options = TASKS[game].env
+    times, found = dense(frames, encoder, torch_repeats, chunk)
+    lags = encoder.memory + encoder.horizon
+    past, future = windows(frames, encoder.memory, encoder.horizon, n_windows)
+    for name, fit in library_fits(past, future).items():
+        times[name] = seconds(fit) * (len(frames) - lags + 1) * frames[0].size / len(past)
+    part = frames[:network_frames]
+    times["DQN network, one epoch"] = seconds(lambda: network_pass(part)) * len(frames) / len(part)
+    steps = min(3000, len(frames))
+    one_process = seconds(lambda: bare_loop(game, 0, {**env_options, "max_steps": steps}))
+    times["the emulator alone, one process"] = one_process * len(frames) / steps
+    return times, found
+
+
+def dense(
+    frames: np.ndarray, encoder: ReSUEncoder, repeats: int, chunk: int, names: Sequence[str] = GRAMS + CODES
+) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """Those of `GRAMS` and `CODES` in names: options and results as in `times`."""
+    lags, compiled = encoder.memory + encoder.horizon, torch.compile(pooled_halves)
     grams: tuple[Callable[[], np.ndarray], ...] = (
         lambda: torch_gram(frames, lags, chunk),
         lambda: torch_gram_kept(frames, lags, KEPT),
@@ -57,26 +75,18 @@ def times(
         lambda: torch_encode_kept(encoder, frames, chunk),
         lambda: torch_encode(encoder, frames, chunk, compiled),
     )
-    ways = dict(zip(GRAMS + CODES, grams + codes, strict=True))
-    try:
-        torch_encode(encoder, frames[: chunk + 1], chunk, compiled)
-    except Exception:  # it needs a C++ compiler, and a path without a space: torch has many words for that
-        del ways[CODES[-1]]
+    ways = {name: way for name, way in zip(GRAMS + CODES, grams + codes, strict=True) if name in names}
+    if CODES[-1] in ways:
+        try:
+            torch_encode(encoder, frames[: chunk + 1], chunk, compiled)
+        except Exception:  # it needs a C++ compiler, and a path without a space: torch has many words for that
+            del ways[CODES[-1]]
     found: dict[str, np.ndarray] = {}
 
     def keep(name: str) -> None:
         found[name] = ways[name]()
 
-    times = {name: seconds(partial(keep, name), torch_repeats) for name in ways}
-    past, future = windows(frames, encoder.memory, encoder.horizon, n_windows)
-    for name, fit in library_fits(past, future).items():
-        times[name] = seconds(fit) * (len(frames) - lags + 1) * frames[0].size / len(past)
-    part = frames[:network_frames]
-    times["DQN network, one epoch"] = seconds(lambda: network_pass(part)) * len(frames) / len(part)
-    steps = min(3000, len(frames))
-    one_process = seconds(lambda: bare_loop(game, 0, {**env_options, "max_steps": steps}))
-    times["the emulator alone, one process"] = one_process * len(frames) / steps
-    return times, found
+    return {name: seconds(partial(keep, name), repeats) for name in ways}, found
 
 
 def torch_gram(frames: np.ndarray, lags: int, chunk: int) -> np.ndarray:

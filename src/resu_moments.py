@@ -15,9 +15,10 @@ import resu_files
 import resu_moment_kernels
 from resu_checks import as_count, as_decay, as_series
 from resu_sums import WindowSums, binary_exponent, times_power
-from resu_threads import for_spans
+from resu_threads import for_spans, n_threads
 
 BLOCK = 1024  # frames per block; results do not depend on it for integers
+LEAST = 128  # frames of a smaller one
 CHUNK = 1 << 17  # steps whose products are held at a time; of floats, numbers that are centred at a time
 EVENT_FRACTION = 0.01  # below this share of changed pixels the event-driven pass is the faster (bench_core.py)
 FORMAT, FORMAT_BEFORE = "LagMoments-2", "LagMoments-1"
@@ -46,16 +47,16 @@ def _lag_products(x: np.ndarray, n_lags: int, method: str) -> tuple[np.ndarray, 
 
         return resu_torch_kernels.lag_products(x, n_lags, device)
     dtype = np.int64 if exact else np.float64
-    n_blocks = -(-len(x) // BLOCK)
+    size = min(max(-(-len(x) // n_threads()), LEAST), BLOCK) if exact else BLOCK  # short episodes on all cores, too
     products = np.zeros((len(x), n_lags), dtype)
-    sums = np.empty((n_blocks, x.shape[1]), dtype)
+    sums = np.empty((-(-len(x) // size), x.shape[1]), dtype)
     if not exact:
         kernel = resu_moment_kernels.lag_products_f64
     elif method == "events" or (method == "auto" and changed_fraction(x) < EVENT_FRACTION):
         kernel = resu_moment_kernels.lag_products_events
     else:
         kernel = resu_moment_kernels.lag_products_u8
-    for_spans(lambda a, b: kernel(x, n_lags, a, b, products, sums[a // BLOCK]), len(x), BLOCK)
+    for_spans(lambda a, b: kernel(x, n_lags, a, b, products, sums[a // size]), len(x), size)
     return products, sums.sum(axis=0)
 
 
