@@ -28,7 +28,6 @@ from stage_io import guard, require_positive, timed
 from stage_report import Report
 from stage_run import Run, Stage, measured
 
-
 EPOCHS = 6  # passes over the demonstrations, as in `bc_pong.py`
 
 
