@@ -220,27 +220,19 @@ def cells(run: Run) -> dict[str, Any]:
 
 
 def table(c: Config, found: dict[str, Any]) -> list[dict[str, Any]]:
-    """Rows: of every game how much moves and our times, then the peers' times and how many of ours they are."""
+    """Rows: against the fastest peers; of every game how much moves and our times; all peers' and how many of ours."""
 
     def row(what: str, time: float | str, more: str = "", least: float = 0.0) -> dict[str, Any]:
         rate = f"{c.n_frames / time:,.0f}" if isinstance(time, float) and time > least else ""
         return {"what": what, "seconds": time, "frames/s": rate, "a peer / ours": more}
 
-    rows = []
+    rows = rival_cells.rows(c.some_frames, found["rivals"])
     for game, ours in found["ours"].items():
         label = TASKS[game].label
         rows.append(row(f"{label}: pixels that change in a step", "", f"{ours['changed']:.2%}"))
         rows += [row(f"{label}: {name}", time, least=0.02) for name, time in ours["times"].items()]
     for name, (alone, shared) in found["beside"].items():
         rows.append(row(f"{TASKS[c.games[0]].label}: {name}, beside a busy process", shared, f"{shared / alone:.2f}"))
-    for (game, size), rival in found["rivals"].items():
-        place = f"{TASKS[game].label}{'' if size else ', 210 x 160'}"
-        rows.append(row(f"{place}, {c.some_frames:,} frames: pixels that change", "", f"{rival['changed']:.2%}"))
-        for what, names in rival_cells.KINDS.items():
-            name, peer = rival_cells.fastest(rival["peers"], names)
-            rows.append(row(f"{place}: {what}, {name}", peer, f"{peer / rival['ours'][what]:.3g}", np.inf))
-        near = rival["ours"]["encode"] / rival["arithmetic"]
-        rows.append(row(f"{place}: multiplying and adding alone", rival["arithmetic"], f"{1 / near:.2g}", np.inf))
     ours = found["ours"][c.games[0]]["times"]
     against = {
         **dict.fromkeys(peers.GRAMS, ours["moments"]),

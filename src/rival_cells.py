@@ -52,6 +52,26 @@ def least_ratio(rivals: Mapping[tuple[str, int], dict[str, Any]], what: str) -> 
     return min(found)
 
 
+def rows(n_frames: int, rivals: Mapping[tuple[str, int], dict[str, Any]]) -> list[dict[str, Any]]:
+    """Our times for so many frames, and how many of them the fastest peer takes."""
+
+    def row(what: str, time: float, more: str) -> dict[str, Any]:
+        return {"what": what, "seconds": time, "frames/s": f"{n_frames / time:,.0f}", "a peer / ours": more}
+
+    found = []
+    for (game, size), rival in rivals.items():
+        place = f"{TASKS[game].label}{'' if size else ' at 210 x 160'}"
+        for what, names in KINDS.items():
+            name, peer = fastest(rival["peers"], names)
+            ours, moving = rival["ours"][what], f"{rival['changed']:.2%} of the pixels change"
+            found.append(row(f"{place} ({moving}): {what}, against {name}", ours, f"{peer / ours:.3g}"))
+        alone = rival["arithmetic"]
+        found.append(
+            row(f"{place}: the products of dense encoding alone", alone, f"{alone / rival['ours']['encode']:.2g}")
+        )
+    return found
+
+
 @njit(nogil=True)
 def _arithmetic(pixels: np.ndarray, taps: np.ndarray, response: np.ndarray, times: int) -> None:
     """As layer 1 does, on what fits into the nearest cache: pixels (n,) uint8, response (n,) int32."""
