@@ -176,9 +176,9 @@ def cells(run: Run) -> Cells:
 
 def report(c: Config, found: Cells) -> Report:
     """Table, verdicts and figures."""
-    rng, setup = np.random.default_rng(0), setup_of(c)
+    setup = setup_of(c)
     means = {label: stats_ci.mean_over_games([cell["scores"] for cell in its]) for label, its in found.rows.items()}
-    estimates = {label: stats_ci.estimate(values, rng) for label, values in means.items()}
+    estimates = {label: stats_ci.estimate(values) for label, values in means.items()}
     accuracies = {arm.label: np.array([cell["accuracy"] for cell in found.rows[arm.label]]) for arm in ARMS}
     moved = {arm.label for arm in ARMS if arm.streamed}
     rows = [
@@ -186,7 +186,7 @@ def report(c: Config, found: Cells) -> Report:
             "policy": label,
             "original": ORIGINAL.get(label, ""),
             "score [95 % interval over seeds]": estimates[label],
-            "validation accuracy": stats_ci.estimate(accuracies[label], rng) if label in accuracies else "",
+            "validation accuracy": stats_ci.estimate(accuracies[label]) if label in accuracies else "",
             "|cosine| of filters with Pong's": " ".join(
                 f"{x:.3f}" for x in np.mean([cell["twins"] for cell in its], axis=0)
             )
@@ -197,7 +197,7 @@ def report(c: Config, found: Cells) -> Report:
         }
         for label, its in found.rows.items()
     ]
-    verdicts = _verdicts(found, means, accuracies, rng)
+    verdicts = _verdicts(found, means, accuracies)
     curves = {
         f"alpha = {alpha:g}": (its[0]["frames"], np.array([cell["cosine"] for cell in its]))
         for alpha, its in found.drifts.items()
@@ -206,7 +206,7 @@ def report(c: Config, found: Cells) -> Report:
         "": partial(
             figures.score_intervals, list(found.rows), list(estimates.values()), list(means.values()),
             f"Breakout, imitating the {setup.expert(TARGET)} expert, sticky {c.sticky:g}: means of {c.games} games",
-            f"score per game; dots: {c.seeds} seeds, black: mean and 95 % bootstrap interval",
+            f"score per game; dots: {c.seeds} seeds, black: mean and 95 % interval",
         ),
         "__filters": partial(
             figures.stream_curves, curves,
@@ -222,26 +222,24 @@ def report(c: Config, found: Cells) -> Report:
     return Report(rows, verdicts, drawn, arrays=arrays)
 
 
-def _verdicts(
-    found: Cells, means: Mapping[str, np.ndarray], accuracies: Mapping[str, np.ndarray], rng: np.random.Generator
-) -> list[Verdict]:
+def _verdicts(found: Cells, means: Mapping[str, np.ndarray], accuracies: Mapping[str, np.ndarray]) -> list[Verdict]:
     margin, verdicts = TASKS[TARGET].margin, []
 
     def better(id: str, claim: str, a: np.ndarray, b: np.ndarray) -> Verdict:
-        difference = stats_ci.paired_difference(a, b, rng)
+        difference = stats_ci.paired_difference(a, b)
         return Verdict(id, claim, difference, stats_ci.verdict_positive(difference))
 
     for arm in (arm for arm in ARMS if arm.streamed):
         label, clock = arm.label, f"streamed {arm.alpha:g}"
-        difference = stats_ci.paired_difference(means[label], means[FITTED], rng)
+        difference = stats_ci.paired_difference(means[label], means[FITTED])
         text = f"{label}: equivalent to fitting anew (within {margin:g})"
         word = stats_ci.verdict_equivalent(difference, margin)
         verdicts.append(Verdict(f"{clock} = native", text, difference, word, margin))
         verdicts.append(better(f"{clock} > frozen", f"{label}: better than frozen", means[label], means[FROZEN]))
         twins = np.array([cell["twins"][1] for cell in found.rows[label]])
-        word = stats_ci.verdict_positive(stats_ci.estimate(twins - 0.99, rng))
+        word = stats_ci.verdict_positive(stats_ci.estimate(twins - 0.99))
         text = f"{label}: filter 1 keeps a cosine of .99 or more with Pong's"
-        verdicts.append(Verdict(f"{clock}: filter 1 kept", text, stats_ci.estimate(twins, rng), word, 0.99))
+        verdicts.append(Verdict(f"{clock}: filter 1 kept", text, stats_ci.estimate(twins), word, 0.99))
     text = "fitting on Breakout: better than the frozen Pong encoder"
     verdicts.append(better("native > frozen", text, means[FITTED], means[FROZEN]))
     text, other = "fitting on Breakout: better than random filters", "random filters"

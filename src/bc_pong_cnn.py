@@ -183,16 +183,15 @@ def report(c: Config, found: Cells) -> Report:
                 for one in found["tried"]
             ]
         )
-    rng = np.random.default_rng(0)
     means = {label: stats_ci.mean_over_games([cell["scores"] for cell in its]) for label, its in found.items()}
-    estimates = {label: stats_ci.estimate(values, rng) for label, values in means.items()}
-    rows = [_row(c, label, its, means[label], estimates[label], rng) for label, its in found.items()]
+    estimates = {label: stats_ci.estimate(values) for label, values in means.items()}
+    rows = [_row(c, label, its, means[label], estimates[label]) for label, its in found.items()]
     seconds = np.array([[cell["seconds"] for cell in found[label]] for label in (CNN, RESU)])
-    verdicts = _verdicts(found, means, seconds, rng)
+    verdicts = _verdicts(found, means, seconds)
     figure = partial(
         figures.score_intervals, list(found), list(estimates.values()), list(means.values()),
         f"Pong, imitating the reactive expert, sticky {c.sticky:g}: mean of {c.games} games per seed",
-        f"score per game; dots: {c.seeds} seeds, black: mean and 95 % bootstrap interval",
+        f"score per game; dots: {c.seeds} seeds, black: mean and 95 % interval",
     )  # fmt: skip
     arrays: dict[str, Any] = {label.split(" ")[0]: values for label, values in means.items()}
     return Report(rows, verdicts, {"": figure}, arrays={**arrays, "seconds": seconds})
@@ -204,7 +203,6 @@ def _row(
     its: Sequence[Mapping[str, Any]],
     means: np.ndarray,
     estimate: stats_ci.Estimate,
-    rng: np.random.Generator,
 ) -> dict[str, Any]:
     learned = "accuracy" in its[0]
     return {
@@ -212,21 +210,19 @@ def _row(
         "original": ORIGINAL.get(label, ""),
         "score [95 % interval over seeds]": estimate,
         "seed to seed sd": f"{means.std(ddof=1):.2f}" if c.seeds > 1 else "",
-        "validation accuracy": stats_ci.estimate([cell["accuracy"] for cell in its], rng) if learned else "",
+        "validation accuracy": stats_ci.estimate([cell["accuracy"] for cell in its]) if learned else "",
         "parameters trained": f"{its[0]['n_parameters']:,}" if learned else "",
         "fit [s]": f"{np.median([cell['seconds'] for cell in its]):.1f}" if learned else "",
         "seeds x games": f"{c.seeds} x {c.games}",
     }
 
 
-def _verdicts(
-    found: Cells, means: Mapping[str, np.ndarray], seconds: np.ndarray, rng: np.random.Generator
-) -> list[Verdict]:
+def _verdicts(found: Cells, means: Mapping[str, np.ndarray], seconds: np.ndarray) -> list[Verdict]:
     margin = TASKS[GAME].margin
-    gap = stats_ci.paired_difference(means[CNN], means[RESU], rng)
+    gap = stats_ci.paired_difference(means[CNN], means[RESU])
     accuracies = {label: [cell["accuracy"] for cell in found[label]] for label in (CNN, RESU)}
-    accuracy = stats_ci.paired_difference(accuracies[CNN], accuracies[RESU], rng)
-    ratio = stats_ci.estimate(np.log10(seconds[0] / seconds[1]), rng)
+    accuracy = stats_ci.paired_difference(accuracies[CNN], accuracies[RESU])
+    ratio = stats_ci.estimate(np.log10(seconds[0] / seconds[1]))
     alike = stats_ci.verdict_equivalent(gap, margin)
     return [
         Verdict("CNN = ReSU", f"CNN and ReSU + MLP score alike (within {margin:g})", gap, alike, margin),

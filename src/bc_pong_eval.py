@@ -59,7 +59,7 @@ def report(c: Config, found: dict[str, list[float]]) -> Report:
     row = {
         "policy": SAVED[f"pong_{c.expert}"].label,
         "sticky": f"{c.sticky:g}",
-        "score [95 % interval over games of one clone]": stats_ci.estimate(scores, np.random.default_rng(0)),
+        "score [95 % interval over games of one clone]": stats_ci.estimate(scores),
         "won": f"{np.mean(scores > 0):.0%}",
         "steps per game": f"{np.mean(found['lengths']):.0f}",
         "games": c.games,

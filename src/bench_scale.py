@@ -95,10 +95,10 @@ def time_files(run: Run, s: Files) -> dict[str, Any]:
     options: dict[str, Any] = {"memory": 8, "horizon": 4, "n_units": 4, "grid": GRID}
     shard = max(s.n_frames // 8, 1)
     encoder = resu_sharding.fit([path], shard=shard, **options)  # compiles
-    times = {
-        str(n_jobs): seconds(partial(resu_sharding.fit, [path], shard=shard, n_jobs=n_jobs, **options), s.repeats)
-        for n_jobs in sorted({1, workers.n_cores()})
-    }
+    times = {"1": seconds(partial(resu_sharding.fit, [path], **options), s.repeats)}
+    if (n_jobs := workers.n_cores()) > 1:
+        several = partial(resu_sharding.fit, [path], shard=shard, n_jobs=n_jobs, **options)
+        times[str(n_jobs)] = seconds(several, s.repeats)
     encode = seconds(lambda: resu_sharding.encode_file(encoder, path, target), s.repeats)
     peak = peak_memory()
     run.log(f"{TASKS[s.game].label}: peak memory of fitting and encoding from files: {peak:.0f} MB")
@@ -183,7 +183,13 @@ def report(c: Config, found: Cells) -> Report:
         label = TASKS[game].label
         for n_jobs, value in files["seconds"].items():
             each = f"{1e6 * value / c.n_frames:.2f}"
-            rows.append({"game": label, "what": f"from files, {n_jobs} processes", "moments [us/frame]": each})
+            rows.append(
+                {
+                    "game": label,
+                    "what": f"from files, {n_jobs} process{'es' * (n_jobs != '1')}",
+                    "moments [us/frame]": each,
+                }
+            )
         fit, encode = (f"{1e6 * files['in_memory'][what] / c.n_frames:.2f}" for what in ("fit", "encode"))
         rows[-len(files["seconds"])]["encode [us/frame]"] = f"{1e6 * files['encode'] / c.n_frames:.2f}"
         what = "the same in memory, and saved"

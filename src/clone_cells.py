@@ -205,14 +205,13 @@ def report(
     left_out  arms that are shown as missing
     target    points that the clone should exceed, if it is a claim
     """
-    rng = np.random.default_rng(0)
     means = {name: stats_ci.mean_over_games([cell["scores"] for cell in its]) for name, its in found.items()}
-    estimates = {name: stats_ci.estimate(values, rng) for name, values in means.items()}
+    estimates = {name: stats_ci.estimate(values) for name, values in means.items()}
     some = next(iter(found.values()))
     size = f"{len(some)} x {len(some[0]['scores'])}"
     rows = [_row(ARMS[name], found[name], estimates[name], size, original) for name in found]
     rows += [dict.fromkeys(rows[0], "missing") | {"policy": ARMS[name].label} for name in left_out]
-    verdicts = _verdicts(means, margin, rng)
+    verdicts = _verdicts(means, margin)
     if target is not None and "resu mlp" in means:
         verdicts.append(judge_target(means["resu mlp"], target))
     figure = partial(
@@ -221,7 +220,7 @@ def report(
         list(estimates.values()),
         list(means.values()),
         f"{title}: mean of {len(some[0]['scores'])} games per seed",
-        f"score per game; dots: {len(some)} seeds, black: mean and 95 % bootstrap interval",
+        f"score per game; dots: {len(some)} seeds, black: mean and 95 % interval",
     )
     scores = {name.replace(" ", "_"): np.array([cell["scores"] for cell in its]) for name, its in found.items()}
     return Report(rows, verdicts, {"": figure}, arrays=scores)
@@ -246,21 +245,21 @@ def _row(
     }
 
 
-def _verdicts(means: Mapping[ArmName, np.ndarray], margin: float, rng: np.random.Generator) -> list[Verdict]:
+def _verdicts(means: Mapping[ArmName, np.ndarray], margin: float) -> list[Verdict]:
     verdicts = []
     if "expert" in means and "resu mlp" in means:
-        gap = stats_ci.paired_difference(means["resu mlp"], means["expert"], rng)
+        gap = stats_ci.paired_difference(means["resu mlp"], means["expert"])
         text = f"the clone is equivalent to its expert (within {margin:g})"
         verdicts.append(Verdict("clone = expert", text, gap, stats_ci.verdict_equivalent(gap, margin), margin))
         text = f"the clone is no worse than its expert by {margin:g}"
         verdicts.append(Verdict("clone not below expert", text, gap, stats_ci.verdict_not_worse(gap, margin), margin))
     for name in means:
         if name not in ("expert", "resu mlp") and "resu mlp" in means:
-            gap = stats_ci.paired_difference(means["resu mlp"], means[name], rng)
+            gap = stats_ci.paired_difference(means["resu mlp"], means[name])
             text = f"ReSU L1 with an MLP scores above: {ARMS[name].label}"
             verdicts.append(Verdict(f"resu mlp > {name}", text, gap, stats_ci.verdict_positive(gap)))
     if "raw linear" in means and "resu linear" in means:
-        gap = stats_ci.paired_difference(means["resu linear"], means["raw linear"], rng)
+        gap = stats_ci.paired_difference(means["resu linear"], means["raw linear"])
         text = "linear heads: ReSU L1 scores above raw(t,t-1)"
         verdicts.append(Verdict("resu linear > raw linear", text, gap, stats_ci.verdict_positive(gap)))
     return verdicts
@@ -268,7 +267,6 @@ def _verdicts(means: Mapping[ArmName, np.ndarray], margin: float, rng: np.random
 
 def judge_target(means: np.ndarray, target: float) -> Verdict:
     """The verdict on "the clone scores more than the target"; means (seeds,)."""
-    rng = np.random.default_rng(0)
-    found, above = stats_ci.estimate(means, rng), stats_ci.estimate(means - target, rng)
+    found, above = stats_ci.estimate(means), stats_ci.estimate(means - target)
     text = f"the clone scores more than {target:+g}"
     return Verdict("clone > target", text, found, stats_ci.verdict_positive(above), target)

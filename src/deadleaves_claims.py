@@ -34,12 +34,12 @@ def values_of(cells: Sequence[Mapping[str, Any]], unit: int, name: str) -> np.nd
     return np.array([np.nan if (v := cell["lobes"][unit][name]) is None else v for cell in cells], np.float64)
 
 
-def estimate_of(values: np.ndarray, rng: np.random.Generator) -> stats_ci.Estimate | str:
+def estimate_of(values: np.ndarray) -> stats_ci.Estimate | str:
     """Mean and interval over the seeds that have the value; says how many they are if not all."""
     there = np.isfinite(values)
     if there.all():
-        return stats_ci.estimate(values, rng)
-    return f"{stats_ci.estimate(values[there], rng)} (in {there.sum()} of {len(values)})" if there.any() else "none"
+        return stats_ci.estimate(values)
+    return f"{stats_ci.estimate(values[there])} (in {there.sum()} of {len(values)})" if there.any() else "none"
 
 
 def panoramas_text(noise: float, unit: int) -> str:
@@ -66,7 +66,6 @@ class _Judge:
 
     cells: Mapping[str, Levels]
     noises: Sequence[float]
-    rng: np.random.Generator
 
     @property
     def levels(self) -> list[str]:
@@ -82,25 +81,25 @@ class _Judge:
         labels = self.levels if len(values) == len(self.levels) else rises
         if not all(np.isfinite(v).all() for v in values):
             return Verdict(id, f"{text} (undefined in some seeds)", None, stats_ci.UNDECIDED, bound)
-        words = [stats_ci.verdict_positive(stats_ci.estimate(sign * (v - bound), self.rng)) for v in values]
-        found = {label: stats_ci.estimate(v, self.rng) for label, v in zip(labels, values, strict=True)}
+        words = [stats_ci.verdict_positive(stats_ci.estimate(sign * (v - bound))) for v in values]
+        found = {label: stats_ci.estimate(v) for label, v in zip(labels, values, strict=True)}
         return Verdict(id, text, found, worst(words), bound, len(values[0]))
 
     def close(
         self, id: str, text: str, margin: float, labels: Sequence[str], differences: Sequence[np.ndarray]
     ) -> Verdict:
         """Differences (n seeds,), one array per label, are equivalent to 0."""
-        found = {label: stats_ci.estimate(v, self.rng) for label, v in zip(labels, differences, strict=True)}
+        found = {label: stats_ci.estimate(v) for label, v in zip(labels, differences, strict=True)}
         word = worst([stats_ci.verdict_equivalent(estimate, margin) for estimate in found.values()])
         return Verdict(id, f"{text}, within {margin:g}", found, word, margin, len(differences[0]))
 
 
-def judge(cells: Mapping[str, Levels], noises: Sequence[float], rng: np.random.Generator) -> list[Verdict]:
+def judge(cells: Mapping[str, Levels], noises: Sequence[float]) -> list[Verdict]:
     """Every claim of stage 1, with an estimate per noise level, or per rise of the noise.
 
     cells    by condition and noise level
     """
-    j = _Judge(cells, noises, rng)
+    j = _Judge(cells, noises)
     return [*_shapes(j), *_rises(j), *_panoramas(j), *_controls(j)]
 
 

@@ -94,12 +94,11 @@ def cells(run: Run) -> dict[str, Any]:
 
 def report(c: Config, found: dict[str, Any]) -> Report:
     """Table, times, the filters."""
-    rng = np.random.default_rng(0)
     scores = {name: np.array(player["scores"]) for name, player in found["players"].items()}
     rows = [
         {
             "policy": f"{c.expert} expert" if name == "expert" else name,
-            "score [95 % interval over games]": stats_ci.estimate(scores[name], rng),
+            "score [95 % interval over games]": stats_ci.estimate(scores[name]),
             "best game": f"{scores[name].max():+.0f}",
             "steps per game": f"{player['steps_per_game']:.0f}",
             "games": c.games,

@@ -152,7 +152,6 @@ def cells(run: Run) -> Cells:
 
 def report(c: Config, found: Cells) -> Report:
     """Table, verdicts, learning curves; arms that were left out are shown as missing."""
-    rng = np.random.default_rng(0)
     rows: list[dict[str, Any]] = []
     verdicts, curves, early = [], {}, {}
     arrays: dict[str, Any] = {}
@@ -161,12 +160,12 @@ def report(c: Config, found: Cells) -> Report:
         for steps in stops(c, arm):
             scores = np.array([cell["scores"][str(steps)] for cell in its])
             means = stats_ci.mean_over_games(scores)
-            estimate, beyond = stats_ci.estimate(means, rng), stats_ci.estimate(means - LEARNED, rng)
+            estimate, beyond = stats_ci.estimate(means), stats_ci.estimate(means - LEARNED)
             if steps == c.steps:
                 early[name] = means
             rows.append(_row(c, arm, steps, its, scores, estimate))
             if steps == c.steps:
-                beyond = stats_ci.estimate(LEARNED - means, rng)
+                beyond = stats_ci.estimate(LEARNED - means)
             verdicts.append(Verdict(*claim(c, name, steps), estimate, stats_ci.verdict_positive(beyond), LEARNED))
             arrays[f"scores_{name}_{steps}"] = scores
         arrays[f"curves_{name}"] = rl_cells.curves(its)
@@ -175,12 +174,12 @@ def report(c: Config, found: Cells) -> Report:
         if name not in found:
             rows.append(dict.fromkeys(rows[0], "missing") | {"policy": arm.label})
             verdicts += [stats_ci.missing(*claim(c, name, steps), LEARNED) for steps in stops(c, arm)]
-    verdicts += [_compared(better, worse, early, rng) for better, worse in PAIRS]
+    verdicts += [_compared(better, worse, early) for better, worse in PAIRS]
     figure = partial(
         figures.learning_curves, curves, c.more_steps, {"original": -19.7},
         f"Pong, DQN: return of training games, one line per seed, n = {c.seeds}",
     )  # fmt: skip
-    return Report(rows, verdicts, {"": figure}, [NOTE, *_late_note(c, arrays, rng)], arrays)
+    return Report(rows, verdicts, {"": figure}, [NOTE, *_late_note(c, arrays)], arrays)
 
 
 def _row(
@@ -198,18 +197,16 @@ def _row(
     }
 
 
-def _compared(
-    better: ArmName, worse: ArmName, early: Mapping[ArmName, np.ndarray], rng: np.random.Generator
-) -> Verdict:
+def _compared(better: ArmName, worse: ArmName, early: Mapping[ArmName, np.ndarray]) -> Verdict:
     """After --steps: does one arm score above another?"""
     id, text = f"{better} > {worse}", f"after as many steps: {ARMS[better].label} above {ARMS[worse].label}"
     if better not in early or worse not in early:
         return stats_ci.missing(id, text)
-    difference = stats_ci.paired_difference(early[better], early[worse], rng)
+    difference = stats_ci.paired_difference(early[better], early[worse])
     return Verdict(id, text, difference, stats_ci.verdict_positive(difference))
 
 
-def _late_note(c: Config, arrays: Mapping[str, np.ndarray], rng: np.random.Generator) -> list[str]:
+def _late_note(c: Config, arrays: Mapping[str, np.ndarray]) -> list[str]:
     if "curves_slow" not in arrays:
         return []
     returns = rl_cells.between(arrays["curves_slow"], c.steps, 0.9 * c.steps, c.steps)
@@ -217,7 +214,7 @@ def _late_note(c: Config, arrays: Mapping[str, np.ndarray], rng: np.random.Gener
         return []
     return [
         "Slow exploration: the training games of the last tenth, half of whose actions are random, return "
-        f"{stats_ci.estimate(returns, rng)}; its score is that of its own choices."
+        f"{stats_ci.estimate(returns)}; its score is that of its own choices."
     ]
 
 

@@ -220,13 +220,12 @@ def cells(run: Run) -> Cells:
 
 def report(c: Config, found: Cells) -> Report:
     """Table, verdicts, learning curves."""
-    rng = np.random.default_rng(0)
     before = stats_ci.mean_over_games(found.clones)
     curves = {name: rl_cells.curves(its) for name, its in found.arms.items()}
     whole = {name: np.nanmean(values, axis=1) for name, values in curves.items()}
     columns = ("dip", "whole run - frozen", "final score", "final - clone")
     rows: list[dict[str, Any]] = [
-        {"arm": "the clone", "at its start": stats_ci.estimate(before, rng), **dict.fromkeys(columns, "")}
+        {"arm": "the clone", "at its start": stats_ci.estimate(before), **dict.fromkeys(columns, "")}
     ]
     dips: dict[ArmName, np.ndarray] = {}
     for name, its in found.arms.items():
@@ -237,11 +236,11 @@ def report(c: Config, found: Cells) -> Report:
         rows.append(
             {
                 "arm": name,
-                "at its start": stats_ci.estimate(begun, rng),
-                "dip": stats_ci.estimate(dips[name], rng),
-                "whole run - frozen": stats_ci.paired_difference(whole[name], whole["frozen"], rng) if compared else "",
-                "final score": stats_ci.estimate(final, rng),
-                "final - clone": stats_ci.paired_difference(final, before, rng),
+                "at its start": stats_ci.estimate(begun),
+                "dip": stats_ci.estimate(dips[name]),
+                "whole run - frozen": stats_ci.paired_difference(whole[name], whole["frozen"]) if compared else "",
+                "final score": stats_ci.estimate(final),
+                "final - clone": stats_ci.paired_difference(final, before),
             }
         )
     figure = partial(
@@ -252,13 +251,13 @@ def report(c: Config, found: Cells) -> Report:
     )  # fmt: skip
     return Report(
         [row | {"seeds x games": f"{c.seeds} x {c.games}"} for row in rows],
-        _verdicts(dips, rng),
+        _verdicts(dips),
         {"": figure},
         arrays={f"curves_{name.replace(' ', '_')}": values for name, values in curves.items()},
     )
 
 
-def _verdicts(dips: Mapping[ArmName, np.ndarray], rng: np.random.Generator) -> list[Verdict]:
+def _verdicts(dips: Mapping[ArmName, np.ndarray]) -> list[Verdict]:
     """Of the arms that are there: dips against those of the clone that does not learn, and of the naive start."""
     learnt = "the clone that does not learn"
     claims: list[tuple[str, ArmName, ArmName, float, int]] = [
@@ -271,9 +270,9 @@ def _verdicts(dips: Mapping[ArmName, np.ndarray], rng: np.random.Generator) -> l
     for text, name, control, bound, sign in claims:  # sign 1: the dip less the control's lies above the bound
         if name in dips and control in dips:
             differences = dips[name] - dips[control]
-            word = stats_ci.verdict_positive(stats_ci.estimate(sign * (differences - bound), rng))
+            word = stats_ci.verdict_positive(stats_ci.estimate(sign * (differences - bound)))
             id = f"{name} against {control}"
-            verdicts.append(Verdict(id, text, stats_ci.estimate(differences, rng), word, bound))
+            verdicts.append(Verdict(id, text, stats_ci.estimate(differences), word, bound))
     return verdicts
 
 

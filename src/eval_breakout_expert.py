@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 import figures
 import player_cells
 import stats_ci
@@ -61,11 +59,11 @@ def cells(run: Run) -> list[list[dict[str, Any]]]:
 
 def report(c: Config, found: list[list[dict[str, Any]]]) -> Report:
     """Table, verdict, figure."""
-    task, rng = TASKS[GAME], np.random.default_rng(0)
+    task = TASKS[GAME]
     means = player_cells.means_of(players(c), found)
-    estimates = {key: stats_ci.estimate(values, rng) for key, values in means.items()}
+    estimates = {key: stats_ci.estimate(values) for key, values in means.items()}
     best = f"{task.label}: {task.best}, from ram, sticky {c.sticky[0]:g}"
-    above = stats_ci.estimate(means[best] - TARGET, np.random.default_rng(0))
+    above = stats_ci.estimate(means[best] - TARGET)
     text = f"the {task.best} expert averages more than {TARGET:g}"
     figure = partial(
         figures.score_intervals,
@@ -73,7 +71,7 @@ def report(c: Config, found: list[list[dict[str, Any]]]) -> Report:
         list(estimates.values()),
         list(means.values()),
         "Hand-written Breakout experts: mean score per seed",
-        f"score per game; dots: {c.seeds} seeds, black: mean and 95 % bootstrap interval",
+        f"score per game; dots: {c.seeds} seeds, black: mean and 95 % interval",
     )
     return Report(
         player_cells.table(players(c), found, estimates, {(GAME, "tracking"): "38"}),

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-import numpy as np
-
 import figures
 import player_cells
 import stats_ci
@@ -84,11 +82,9 @@ def cells(run: Run) -> list[list[dict[str, Any]]]:
 
 def report(c: Config, found: list[list[dict[str, Any]]]) -> Report:
     """Table, verdicts, figure."""
-    rng = np.random.default_rng(0)
     means = player_cells.means_of(players(c), found)
-    estimates = {key: stats_ci.estimate(values, rng) for key, values in means.items()}
+    estimates = {key: stats_ci.estimate(values) for key, values in means.items()}
     verdicts, panels = [], {}
-    rng = np.random.default_rng(0)
     for game in c.games:
         task = TASKS[game]
         keys = [key for key in means if key.startswith(f"{task.label}: ")]
@@ -98,7 +94,7 @@ def report(c: Config, found: list[list[dict[str, Any]]]) -> Report:
             [means[key] for key in keys],
         )
         best = f"{task.label}: {task.best}, from ram, sticky {c.sticky[0]:g}"
-        above = stats_ci.estimate(means[best] - TARGETS[game], rng)
+        above = stats_ci.estimate(means[best] - TARGETS[game])
         text = f"{task.label}: the {task.best} expert averages more than {TARGETS[game]:g}"
         word = stats_ci.verdict_positive(above)
         verdicts.append(Verdict(f"{game}: best > target", text, estimates[best], word, TARGETS[game]))
@@ -106,7 +102,7 @@ def report(c: Config, found: list[list[dict[str, Any]]]) -> Report:
         figures.score_panels,
         panels,
         "Hand-written experts: mean score per seed",
-        f"score per game; dots: {c.seeds} seeds, black: mean and 95 % bootstrap interval",
+        f"score per game; dots: {c.seeds} seeds, black: mean and 95 % interval",
     )
     return Report(
         player_cells.table(players(c), found, estimates, ORIGINAL),

@@ -36,14 +36,11 @@ def filter_bank(filters: np.ndarray, correlations: np.ndarray, title: str) -> Fi
     return figure
 
 
-def filters_by_noise(
-    filters: np.ndarray, noise: Sequence[float], rng: np.random.Generator, title: str, threshold: float = 0.05
-) -> Figure:
+def filters_by_noise(filters: np.ndarray, noise: Sequence[float], title: str, threshold: float = 0.05) -> Figure:
     """The first filters at several noise levels, one panel per filter: means over seeds, intervals shaded.
 
     filters    (noise levels, seeds, K, m), newest tap first, each divided by its largest tap
     noise      standard deviation of each level, in those of the signal
-    rng        for the bootstrap over seeds (per tap)
     threshold  dotted lines at +- this fraction of the peak: beyond them a lobe counts
     """
     _, n_seeds, n_units, memory = filters.shape
@@ -55,7 +52,7 @@ def filters_by_noise(
         for sd, taps, colour, style in zip(noise, filters[:, :, unit], colours, styles, strict=False):
             axes.plot(lags, taps.mean(axis=0), style, color=colour, linewidth=1.4, label=f"noise {sd:g}")
             if n_seeds > 1:
-                bands = [stats_ci.estimate(values, rng) for values in taps.T]
+                bands = [stats_ci.estimate(values) for values in taps.T]
                 axes.fill_between(
                     lags, [b.low for b in bands], [b.high for b in bands], color=colour, alpha=0.35, linewidth=0
                 )

@@ -188,7 +188,6 @@ def cells(run: Run) -> Cells:
 
 def report(c: Config, found: Cells) -> Report:
     """Table, verdicts, learning curves."""
-    rng = np.random.default_rng(0)
     rows, verdicts, curves, means = [], [], {}, {}
     lines = {"target": TARGETS[c.game][0]}
     arrays: dict[str, Any] = {}
@@ -196,10 +195,10 @@ def report(c: Config, found: Cells) -> Report:
     for view, its in found.items():
         scores = np.array([cell["scores"][str(steps_of(c, view))] for cell in its])
         means[view] = stats_ci.mean_over_games(scores)
-        estimate = stats_ci.estimate(means[view], rng)
+        estimate = stats_ci.estimate(means[view])
         rows.append(_row(c, view, its, scores, estimate))
         for target in TARGETS[c.game]:
-            word = stats_ci.verdict_positive(stats_ci.estimate(means[view] - target, rng))
+            word = stats_ci.verdict_positive(stats_ci.estimate(means[view] - target))
             text = f"{LABELS[view]}: the final policy averages more than {target:g}"
             verdicts.append(Verdict(f"{view} > {target:g}", text, estimate, word, target))
         arrays[f"curves_{view}"] = rl_cells.curves(its)
@@ -208,13 +207,13 @@ def report(c: Config, found: Cells) -> Report:
         arrays[f"minutes_{view}"] = np.array([cell["minutes"] for cell in its])
     if c.start == "clone":
         arrays["scores_clone"] = before = np.array([cell["clone"] for cell in found["features"]])
-        row, verdict = _against_the_clone(c, means["features"], stats_ci.mean_over_games(before), rng)
+        row, verdict = _against_the_clone(c, means["features"], stats_ci.mean_over_games(before))
         rows.append({**dict.fromkeys(rows[0], ""), **row})
         verdicts.append(verdict)
         lines["the clone:"] = float(before.mean())
         curves = {name: rl_cells.coarser(curve, 10) for name, curve in curves.items()}  # a clone's games are long
     if len(found) == 2:
-        verdicts += _against_frames(c, means, arrays, rng)
+        verdicts += _against_frames(c, means, arrays)
     figure = partial(
         figures.learning_curves, curves, longest, lines,
         f"{TASKS[c.game].label}: return of training games (sampled actions), one line per seed, n = {c.seeds}",
@@ -234,28 +233,24 @@ def _row(
     }
 
 
-def _against_the_clone(
-    c: Config, final: np.ndarray, before: np.ndarray, rng: np.random.Generator
-) -> tuple[dict[str, Any], Verdict]:
-    gain = stats_ci.paired_difference(final, before, rng)
+def _against_the_clone(c: Config, final: np.ndarray, before: np.ndarray) -> tuple[dict[str, Any], Verdict]:
+    gain = stats_ci.paired_difference(final, before)
     row = {
         "policy": "the clone that it begins as",
-        "score [95 % interval over seeds]": stats_ci.estimate(before, rng),
+        "score [95 % interval over seeds]": stats_ci.estimate(before),
         "seeds x games": f"{c.seeds} x {c.games}",
     }
     return row, Verdict("learned > clone", "learning improves on the clone", gain, stats_ci.verdict_positive(gain))
 
 
-def _against_frames(
-    c: Config, means: Mapping[Shown, np.ndarray], arrays: Mapping[str, np.ndarray], rng: np.random.Generator
-) -> list[Verdict]:
-    gain = stats_ci.paired_difference(means["features"], means["frames"], rng)
+def _against_frames(c: Config, means: Mapping[Shown, np.ndarray], arrays: Mapping[str, np.ndarray]) -> list[Verdict]:
+    gain = stats_ci.paired_difference(means["features"], means["frames"])
     text = "final policies, learned in about as many minutes: features score above frames"
     verdicts = [Verdict("minutes: features > frames", text, gain, stats_ci.verdict_positive(gain))]
     stop = min(c.steps, c.frames_steps)
     returns = [rl_cells.between(arrays[f"curves_{view}"], steps_of(c, view), 0.8 * stop, stop) for view in ARMS]
     if np.isfinite(returns).all():
-        gain = stats_ci.paired_difference(returns[0], returns[1], rng)
+        gain = stats_ci.paired_difference(returns[0], returns[1])
         text = f"training games up to {stop / 1e6:g} M steps: features return more than frames"
         verdicts.append(Verdict("steps: features > frames", text, gain, stats_ci.verdict_positive(gain)))
     return verdicts

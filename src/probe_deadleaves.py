@@ -150,9 +150,8 @@ def cells(run: Run) -> dict[str, Levels]:
 
 def report(c: Config, found: Mapping[str, Levels]) -> Report:
     """Table, verdicts, figure."""
-    rng = np.random.default_rng(0)
     rows = [
-        _row(condition, unit, noise, found[condition.name][noise], rng)
+        _row(condition, unit, noise, found[condition.name][noise])
         for condition in CONDITIONS
         for unit in (0, 1)
         for noise in c.noise
@@ -162,9 +161,8 @@ def report(c: Config, found: Mapping[str, Levels]) -> Report:
     figure = figures.filters_by_noise(  # drawn at once: its bands come from the same generator
         filters,
         c.noise,
-        rng,
         f"ReSU filters of moving dead leaves: mean of n = {c.seeds} seeds, "
-        "shaded: 95 % bootstrap interval (often hidden by the line)",
+        "shaded: 95 % interval (often hidden by the line)",
     )
     arrays = {
         "noise": np.array(c.noise),
@@ -172,7 +170,7 @@ def report(c: Config, found: Mapping[str, Levels]) -> Report:
         "correlations": np.array([[cell["correlations"] for cell in leaves[n]] for n in c.noise]),
         "filters_blurred_white_noise": np.array([[cell["filters"] for cell in white[n]] for n in c.noise]),
     }
-    return Report(rows, judge(found, c.noise, rng), {"": lambda: figure}, arrays=arrays)
+    return Report(rows, judge(found, c.noise), {"": lambda: figure}, arrays=arrays)
 
 
 PROPERTIES = {  # of a filter's lobes: column
@@ -186,19 +184,17 @@ PROPERTIES = {  # of a filter's lobes: column
 }
 
 
-def _row(
-    condition: Condition, unit: int, noise: float, its: Sequence[Mapping[str, Any]], rng: np.random.Generator
-) -> dict[str, Any]:
+def _row(condition: Condition, unit: int, noise: float, its: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     row: dict[str, Any] = {
         "input": condition.name,
         "filter": unit + 1,
         "noise": f"{noise:g}",
-        "correlation": estimate_of(np.array([cell["correlations"][unit] for cell in its]), rng),
+        "correlation": estimate_of(np.array([cell["correlations"][unit] for cell in its])),
     }
     for name, label in PROPERTIES.items():
         # Where in a filter of pure chance the minimum lies is no measurement.
         chance = condition.shuffled and name != "count"
-        row[label] = "" if chance else estimate_of(values_of(its, unit, name), rng)
+        row[label] = "" if chance else estimate_of(values_of(its, unit, name))
     row["natural panoramas"] = panoramas_text(noise, unit) if condition.name == MAIN else ""
     return row
 

@@ -28,22 +28,32 @@ def _dot_u8(a, b):
 
 
 @njit()
-def _six_dots_u8(a, frames, out):
-    """<a, frame> of six frames of uint8, exact below 2^31: out (6,) int64 filled.
+def _twelve_dots_u8(one, two, later, out):
+    """<one, later[k]> and <two, later[k + 1]> for k = 0 .. 5, exact below 2^31: later seven frames, out (2, 6) int64.
 
-    Bytes are widened before they are multiplied, which takes the most time: side by side, six products share one side.
+    Bytes are widened before they are multiplied, which takes the most time: side by side, products share frames.
     """
-    b0, b1, b2, b3, b4, b5 = frames
+    b0, b1, b2, b3, b4, b5, b6 = later
     s0 = s1 = s2 = s3 = s4 = s5 = np.int32(0)
-    for p in range(a.size):
-        v = np.int32(a[p])
-        s0 = np.int32(s0 + np.int32(v * np.int32(b0[p])))
-        s1 = np.int32(s1 + np.int32(v * np.int32(b1[p])))
-        s2 = np.int32(s2 + np.int32(v * np.int32(b2[p])))
-        s3 = np.int32(s3 + np.int32(v * np.int32(b3[p])))
-        s4 = np.int32(s4 + np.int32(v * np.int32(b4[p])))
-        s5 = np.int32(s5 + np.int32(v * np.int32(b5[p])))
-    out[0], out[1], out[2], out[3], out[4], out[5] = s0, s1, s2, s3, s4, s5
+    r0 = r1 = r2 = r3 = r4 = r5 = np.int32(0)
+    for p in range(one.size):
+        v, w = np.int32(one[p]), np.int32(two[p])
+        x0, x1, x2, x3 = np.int32(b0[p]), np.int32(b1[p]), np.int32(b2[p]), np.int32(b3[p])
+        x4, x5, x6 = np.int32(b4[p]), np.int32(b5[p]), np.int32(b6[p])
+        s0 = np.int32(s0 + np.int32(v * x0))
+        s1 = np.int32(s1 + np.int32(v * x1))
+        s2 = np.int32(s2 + np.int32(v * x2))
+        s3 = np.int32(s3 + np.int32(v * x3))
+        s4 = np.int32(s4 + np.int32(v * x4))
+        s5 = np.int32(s5 + np.int32(v * x5))
+        r0 = np.int32(r0 + np.int32(w * x1))
+        r1 = np.int32(r1 + np.int32(w * x2))
+        r2 = np.int32(r2 + np.int32(w * x3))
+        r3 = np.int32(r3 + np.int32(w * x4))
+        r4 = np.int32(r4 + np.int32(w * x5))
+        r5 = np.int32(r5 + np.int32(w * x6))
+    out[0, 0], out[0, 1], out[0, 2], out[0, 3], out[0, 4], out[0, 5] = s0, s1, s2, s3, s4, s5
+    out[1, 0], out[1, 1], out[1, 2], out[1, 3], out[1, 4], out[1, 5] = r0, r1, r2, r3, r4, r5
 
 
 @njit(nogil=True)
@@ -56,15 +66,17 @@ def lag_products_u8(x, n_lags, start, stop, products, total):
     """
     n_frames, n_pixels = x.shape
     partial = np.zeros(n_pixels, np.int32)  # (stop - start) * 255 < 2^31
-    six = np.empty(6, np.int64)
-    for t in range(start, stop):
-        n = min(n_lags, n_frames - t)
-        products[t, :n] = 0
-        for lo in range(0, n_pixels, TILE):
-            hi = min(lo + TILE, n_pixels)
-            for k in range(0, n, 6):
-                frames = x[:, lo:hi]
-                last = t + n - 1
+    found, last = np.empty((2, 6), np.int64), n_frames - 1
+    for t in range(start, stop, 2):
+        two = min(t + 1, last)
+        for k in range(0, min(n_lags, n_frames - t), 6):
+            n_one = min(6, n_lags - k, n_frames - t - k)
+            n_two = min(6, n_lags - k, n_frames - t - 1 - k) if t + 1 < stop else 0
+            products[t, k : k + n_one] = 0
+            if n_two > 0:
+                products[t + 1, k : k + n_two] = 0
+            for lo in range(0, n_pixels, TILE):
+                frames = x[:, lo : lo + TILE]
                 later = (
                     frames[t + k],
                     frames[min(t + k + 1, last)],
@@ -72,12 +84,18 @@ def lag_products_u8(x, n_lags, start, stop, products, total):
                     frames[min(t + k + 3, last)],
                     frames[min(t + k + 4, last)],
                     frames[min(t + k + 5, last)],
+                    frames[min(t + k + 6, last)],
                 )
-                _six_dots_u8(frames[t], later, six)
-                for g in range(min(6, n - k)):
-                    products[t, k + g] += six[g]
+                _twelve_dots_u8(frames[t], frames[two], later, found)
+                for g in range(n_one):
+                    products[t, k + g] += found[0, g]
+                for g in range(n_two):
+                    products[t + 1, k + g] += found[1, g]
         for p in range(n_pixels):
             partial[p] = np.int32(partial[p] + np.int32(x[t, p]))
+        if t + 1 < stop:
+            for p in range(n_pixels):
+                partial[p] = np.int32(partial[p] + np.int32(x[t + 1, p]))
     for p in range(n_pixels):
         total[p] = partial[p]
 

@@ -20,7 +20,7 @@ from resu_threads import for_spans, n_threads
 BLOCK = 1024  # frames per block; results do not depend on it for integers
 LEAST = 128  # frames of a smaller one
 CHUNK = 1 << 17  # steps whose products are held at a time; of floats, numbers that are centred at a time
-EVENT_FRACTION = 0.01  # below this share of changed pixels the event-driven pass is the faster (bench_core.py)
+EVENT_FRACTION = 0.006  # below this share of changed pixels the event-driven pass is the faster (bench_core.py)
 FORMAT, FORMAT_BEFORE = "LagMoments-2", "LagMoments-1"
 
 

@@ -202,16 +202,16 @@ def cells(run: Run) -> Cells:
 
 def report(c: Config, found: Cells) -> Report:
     """Table, verdicts and the figure."""
-    rng, margin = np.random.default_rng(0), TASKS[HOME].margin
+    margin = TASKS[HOME].margin
     means = {label: stats_ci.mean_over_games([cell["scores"] for cell in its]) for label, its in found.items()}
-    estimates = {label: stats_ci.estimate(values, rng) for label, values in means.items()}
+    estimates = {label: stats_ci.estimate(values) for label, values in means.items()}
     after = {arm.label: arm for arm in ARMS if arm.game == HOME and arm.label not in BEFORE.values()}
     there = {FITTED_THERE, STREAMED_THERE, *(arm.label for arm in ARMS if arm.game == OTHER)}
     rows, verdicts = [], []
     for label in found:
         change: Estimate | str = ""
         if label in after:
-            change = stats_ci.paired_difference(means[label], means[BEFORE[after[label].kind]], rng)
+            change = stats_ci.paired_difference(means[label], means[BEFORE[after[label].kind]])
             text = f"{label}: nothing is forgotten (within {margin:g})"
             verdicts.append(Verdict(label, text, change, stats_ci.verdict_equivalent(change, margin), margin))
         rows.append(
@@ -232,25 +232,25 @@ def report(c: Config, found: Cells) -> Report:
         figures.score_panels,
         panels,
         f"Pong before and after adaptation to Breakout, n = {c.seeds} seeds x {c.games} games, sticky {c.sticky:g}",
-        "score per game; dots: seeds, black: mean and 95 % bootstrap interval",
+        "score per game; dots: seeds, black: mean and 95 % interval",
     )
     arrays = {label.replace(" ", "_").replace(",", "").replace(":", ""): values for label, values in means.items()}
-    return Report(rows, [*verdicts, *_contrasts(means, rng)], {"": figure}, arrays=arrays)
+    return Report(rows, [*verdicts, *_contrasts(means)], {"": figure}, arrays=arrays)
 
 
-def _contrasts(means: Mapping[str, np.ndarray], rng: np.random.Generator) -> list[Verdict]:
+def _contrasts(means: Mapping[str, np.ndarray]) -> list[Verdict]:
     """ReSU against the network, and forward transfer."""
     kept, usual = "ReSU, alpha 0.99: head kept", "CNN, fine-tuned: last layer kept"
     less = (means[kept] - means[BEFORE["ReSU"]]) - (means[usual] - means[BEFORE["CNN"]])
-    found = stats_ci.estimate(less, rng)
+    found = stats_ci.estimate(less)
     text = "streaming ReSU forgets less than fine-tuning a CNN"
-    verdicts = [Verdict("ReSU forgets less", text, found, stats_ci.verdict_positive(stats_ci.estimate(less, rng)))]
+    verdicts = [Verdict("ReSU forgets less", text, found, stats_ci.verdict_positive(stats_ci.estimate(less)))]
     scratch, tuned = "CNN on Breakout, from scratch", "CNN on Breakout, fine-tuned from Pong"
     for kind, adapted, anew in (("ReSU", STREAMED_THERE, FITTED_THERE), ("CNN", tuned, scratch)):
-        forward = stats_ci.paired_difference(means[adapted], means[anew], rng)
+        forward = stats_ci.paired_difference(means[adapted], means[anew])
         text = f"{kind}: what was learned on Pong helps on Breakout (forward transfer)"
         verdicts.append(Verdict(f"{kind}: forward", text, forward, stats_ci.verdict_positive(forward)))
-    gap = stats_ci.paired_difference(means[scratch], means[FITTED_THERE], rng)
+    gap = stats_ci.paired_difference(means[scratch], means[FITTED_THERE])
     text = "Breakout: the network end to end scores above ReSU with an MLP"
     return [*verdicts, Verdict("Breakout: CNN > ReSU", text, gap, stats_ci.verdict_positive(gap))]
 

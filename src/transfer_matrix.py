@@ -130,22 +130,21 @@ def means_of(its: Results) -> np.ndarray:
 
 def report(c: Config, found: Cells) -> Report:
     """Tables, verdicts and the figure."""
-    rng = np.random.default_rng(0)
     rows: list[dict[str, Any]] = []
     verdicts: list[Verdict] = []
     panels = {}
     arrays: dict[str, Any] = {}
     for target in c.games:
-        its_rows, its_verdicts, panel = _target(c, found, target, rng, arrays)
+        its_rows, its_verdicts, panel = _target(c, found, target, arrays)
         rows, verdicts = rows + its_rows, verdicts + its_verdicts
         panels[TASKS[target].label] = panel
-    first_rows, first_verdicts, curve = _timescale(c, found, rng)
+    first_rows, first_verdicts, curve = _timescale(c, found)
     table = [{**dict.fromkeys(rows[0], ""), **row} for row in (*first_rows, *rows)]
     figure = partial(
         figures.score_panels,
         panels,
         f"Clones on encoders of other games, n = {c.seeds} seeds x {c.n_games} games, sticky {c.sticky:g}",
-        "score per game; dots: seeds, black: mean and 95 % bootstrap interval",
+        "score per game; dots: seeds, black: mean and 95 % interval",
     )
     return Report(table, [*first_verdicts, *verdicts], {"": figure}, arrays={**arrays, "timescale": curve})
 
@@ -155,7 +154,7 @@ def _judged(id: str, claim: str, difference: Estimate) -> Verdict:
 
 
 def _target(
-    c: Config, found: Cells, target: str, rng: np.random.Generator, arrays: dict[str, Any]
+    c: Config, found: Cells, target: str, arrays: dict[str, Any]
 ) -> tuple[list[dict[str, Any]], list[Verdict], tuple[list[str], list[Estimate], list[np.ndarray]]]:
     """9b, one target: rows, verdicts and what the figure shows; scores go into arrays."""
     who = {name: means_of(found.references[target, name]) for name in ("random", "expert")}
@@ -167,14 +166,14 @@ def _target(
         means = {arm: means_of(found.moved[source, target, arm]) if away else home for arm in ("frozen", "streamed")}
         label = f"L1 of {TASKS[source].label}"
         shown |= {f"{label}, {arm}": values for arm, values in means.items()} if away else {f"{label} itself": home}
-        gain = stats_ci.paired_difference(means["streamed"], means["frozen"], rng)
-        lost = stats_ci.paired_difference(means["frozen"], home, rng)
-        rows.append(_row(c, source, target, means, who, gain if away else None, lost if away else None, rng))
+        gain = stats_ci.paired_difference(means["streamed"], means["frozen"])
+        lost = stats_ci.paired_difference(means["frozen"], home)
+        rows.append(_row(c, source, target, means, who, gain if away else None, lost if away else None))
         arrays |= {f"{source}_{target}_{arm}": values for arm, values in means.items()}
         if away:
             text = f"{TASKS[source].label} > {TASKS[target].label}: streaming beats frozen"
             verdicts.append(_judged(f"{source} > {target}", text, gain))
-    panel = list(shown), [stats_ci.estimate(values, rng) for values in shown.values()], list(shown.values())
+    panel = list(shown), [stats_ci.estimate(values) for values in shown.values()], list(shown.values())
     arrays |= {f"{target}_{name}": values for name, values in who.items()}
     return rows, verdicts, panel
 
@@ -187,7 +186,6 @@ def _row(
     who: Mapping[str, np.ndarray],
     gain: Estimate | None,
     lost: Estimate | None,
-    rng: np.random.Generator,
 ) -> dict[str, Any]:
     """Scores, too, as a share of the way up to the expert; gain and lost are None at home."""
     original = ORIGINAL.get((source, target), ("", ""))
@@ -197,8 +195,8 @@ def _row(
         "source": TASKS[source].label,
         "target": TASKS[target].label,
         "original frozen, streamed": f"{original[0]}, {original[1]}",
-        "frozen": stats_ci.estimate(means["frozen"], rng),
-        "streamed": "the same" if gain is None else stats_ci.estimate(means["streamed"], rng),
+        "frozen": stats_ci.estimate(means["frozen"]),
+        "streamed": "the same" if gain is None else stats_ci.estimate(means["streamed"]),
         "streamed - frozen": "" if gain is None else gain,
         "frozen - native": "" if lost is None else lost,
         "share of random to expert": shares[0] if gain is None else ", ".join(shares),
@@ -206,9 +204,7 @@ def _row(
     }
 
 
-def _timescale(
-    c: Config, found: Cells, rng: np.random.Generator
-) -> tuple[list[dict[str, Any]], list[Verdict], np.ndarray]:
+def _timescale(c: Config, found: Cells) -> tuple[list[dict[str, Any]], list[Verdict], np.ndarray]:
     """9a: rows, verdicts and scores (points, seeds) of the Pong encoder on Breakout against the frames streamed."""
     means = {n: means_of(its) for n, its in found.timescale.items()}
     rows = [
@@ -216,8 +212,8 @@ def _timescale(
             "source": "Pong",
             "target": f"Breakout, {n:,} frames streamed",
             "original frozen, streamed": TIMESCALE_ORIGINAL.get(n, ""),
-            "streamed": stats_ci.estimate(means[n], rng),
-            "streamed - frozen": stats_ci.paired_difference(means[n], means[c.timescale[0]], rng) if n else "",
+            "streamed": stats_ci.estimate(means[n]),
+            "streamed - frozen": stats_ci.paired_difference(means[n], means[c.timescale[0]]) if n else "",
             "seeds x games": f"{c.seeds} x {c.n_games}",
         }
         for n in c.timescale
@@ -227,7 +223,7 @@ def _timescale(
         _judged(
             f"timescale: {best} > {n}",
             f"Pong > Breakout: {best:,} streamed frames beat {n:,}",
-            stats_ci.paired_difference(means[best], means[n], rng),
+            stats_ci.paired_difference(means[best], means[n]),
         )
         for n in (c.timescale[0], last)
         if n != best
