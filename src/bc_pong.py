@@ -6,7 +6,7 @@ Claim      A clone on layer-1 ReSU features (1,024 numbers per frame) scores lik
 Falsified  if the 95 % interval over seeds of clone - expert lies wholly outside +-2 (or the winner's below +8).
 Original   raw linear -21.0, raw MLP -21.0, ReSU linear -19.0, ReSU MLP -12.6, expert -13.4 (one seed, 5 games)
 Reads      data/pong_<expert>_s*          Writes  results/bc_pong[_winning].{npz,json,log,png}, results/clones/
-Run        python src/bc_pong.py                     (20 min on 2 cores)
+Run        python src/bc_pong.py                     (40 min on 2 cores)
            python src/bc_pong.py --expert winning --dagger-rounds 5 --memory 4 --grid 28 12 --seeds 3    (25 min)
            python src/bc_pong.py --smoke             (1 min, proves nothing)
 """
@@ -32,7 +32,7 @@ class Config:
 
     expert: Literal["reactive", "winning"] = "reactive"  # who is imitated
     source: Literal["ram", "pixels"] = "ram"  # what the expert looks at
-    seeds: int = 5  # replications: own demonstrations, own fit, own head, own games
+    seeds: int = 10  # replications: own demonstrations, own fit, own head, own games
     first_seed: int = 0
     n_frames: int = 60_000  # demonstrations per seed [agent steps]
     games: int = 20  # evaluation games per seed

@@ -142,7 +142,7 @@ STEPS = (
         "bc_pong_sticky0",
         "4a",
         "bc_pong",
-        "--sticky 0 --rows random expert 'raw linear' 'resu linear' 'resu mlp'",
+        "--sticky 0 --seeds 5 --rows random expert 'raw linear' 'resu linear' 'resu mlp'",
         "Stage 4a without sticky actions",
         STICKY_0,
     ),

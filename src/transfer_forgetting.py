@@ -6,7 +6,7 @@ Claim      A Pong clone's score is unchanged (equivalent within +-2 points) afte
 Falsified  if the interval of after - before, paired over seeds, lies wholly outside +-2 points.
 Original   -10.6 +- 1.2 before, -11.0 +- 1.0 after (head kept, alpha .99; called no forgetting)
 Reads      data/{pong,breakout}_*          Writes  results/transfer_forgetting.{npz,json,log,png}
-Run        python src/transfer_forgetting.py                   (60 min on 2 cores; shares cells with stages 5, 6, 9b)
+Run        python src/transfer_forgetting.py                   (2 h on 2 cores; shares cells with stages 5, 6, 9b)
            python src/transfer_forgetting.py --smoke           (1 min, proves nothing)
 """
 
@@ -43,7 +43,7 @@ STRONG = 2  # filters whose correlations are well above 0
 class Config:
     """Options."""
 
-    seeds: int = 5  # replications: own demonstrations, own fits, own heads, own games
+    seeds: int = 10  # replications: own demonstrations, own fits, own heads, own games
     n_frames: int = 60_000  # demonstrations per game and seed, and frames streamed [agent steps]
     games: int = 20  # evaluation games per seed
     epochs: int = 6  # passes over the demonstrations, ReSU heads

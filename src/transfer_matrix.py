@@ -5,7 +5,7 @@ Claim      Streaming a source game's encoder on the target's frames raises the s
 Falsified  per cell, if the interval of streamed - frozen, paired over seeds, lies below 0 (undecided if it holds 0).
 Original   9a 16.9, 19.8, 14.2, 14.3 after 0, 10 k, 30 k, 60 k frames; 9b in ORIGINAL below (one seed)
 Reads      data/<game>_<expert>_*          Writes  results/transfer_matrix.{npz,json,log,png}
-Run        python src/transfer_matrix.py                   (60 min on 2 cores; shares its cells with bc_breakout.py)
+Run        python src/transfer_matrix.py                   (2 h on 2 cores; shares its cells with bc_breakout.py)
            python src/transfer_matrix.py --games pong breakout space_invaders asteroids enduro
            python src/transfer_matrix.py --smoke           (2 min, proves nothing)
 """
@@ -48,7 +48,7 @@ class Config:
     """Options."""
 
     games: tuple[Game, ...] = ("pong", "breakout", "space_invaders")
-    seeds: int = 5  # replications: own demonstrations, own fits, own head, own games
+    seeds: int = 10  # replications: own demonstrations, own fits, own head, own games
     n_frames: int = 60_000  # demonstrations per game and seed [agent steps]
     timescale: tuple[int, ...] = (0, 10_000, 30_000, 60_000)  # streamed frames, Pong to Breakout
     n_games: int = 20  # evaluation games per seed
