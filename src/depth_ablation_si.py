@@ -35,6 +35,7 @@ CONTRASTS = (
     ("L1+L2+L3", "L1+L2+L3 random filters"),
     ("L1+L2", "wide L1 (3x)"),
     ("L2", "L1"),
+    ("L3", "L1"),
     ("L3", "L2"),
     ("L3", "L3 random filters"),
     ("L1, 4th", "raw(t,t-1)"),

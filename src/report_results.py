@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import report_claims
+import report_original
 import report_power
 import report_steps
 import report_tree
@@ -75,16 +76,25 @@ def origin(document: dict[str, Any]) -> str:
     )
 
 
+LEGEND = (
+    "An effect *stands* if our interval lies on its side of 0 and holds at least half of it, is *smaller* below that "
+    "half, and *falls* if the interval lies on the other side, or holds 0 and not the effect. An equality stands by "
+    "two one-sided tests at 5 %, and falls wholly outside its margin. With fewer than 5 seeds all is undecided. A star: "
+    "primary claims, whose p values are adjusted for their number (Holm); they were named after most of these seeds "
+    "had run. The other verdicts describe."
+)
+
+
 def summary(results: Path) -> str:
     """Every claim of the original with our verdict, counted; what surprised us; the power of the comparisons."""
     documents = _documents(results)
     compared = {comparison.result for comparison in report_power.COMPARISONS}
     arrays = {name: resu_files.read_npz(results / f"{name}.npz") for name in compared if _has(results, name, "npz")}
-    rows, counts = report_claims.table(documents)
+    rows, counts = report_original.table(documents)
     found = "\n".join(f"{i}. {text}" for i, text in enumerate(report_claims.findings(documents), 1))
     strength = markdown_table(report_power.table(arrays)) if arrays else "(no results yet)"
     return (
-        f"## Summary\n\n{_counted(counts)}\n\n{markdown_table(rows)}\n\n"
+        f"## Summary\n\n{_counted(counts)}\n\n{LEGEND}\n\n{markdown_table(rows)}\n\n"
         f"### What surprised us most\n\n{found}\n\n"
         f"### Power\n\nThe spread between seeds says what a comparison could have found.\n\n{strength}\n"
     )
@@ -93,7 +103,7 @@ def summary(results: Path) -> str:
 def headlines(results: Path) -> str:
     """The chief results, and how many of the original's claims stand."""
     documents = _documents(results)
-    _, counts = report_claims.table(documents)
+    _, counts = report_original.table(documents)
     return f"{markdown_table(report_claims.headlines(documents))}\n\n{_counted(counts)}"
 
 
@@ -103,7 +113,7 @@ def _documents(results: Path) -> dict[str, Any]:
 
 
 def _counted(counts: dict[str, int]) -> str:
-    words = {"stands": "stood", "falls": "fell"}
+    words = {"stands": "stand", "smaller": "are smaller than it says", "falls": "fall", "undecided": "are undecided"}
     counted = ", ".join(f"{n} {words.get(verdict, verdict)}" for verdict, n in counts.items() if n)
     return f"Of {sum(counts.values())} claims of the original: {counted}."
 

@@ -173,6 +173,10 @@ def _target(
         if away:
             text = f"{TASKS[source].label} > {TASKS[target].label}: streaming beats frozen"
             verdicts.append(_judged(f"{source} > {target}", text, gain))
+            margin = TASKS[target].margin
+            text = f"{TASKS[source].label} > {TASKS[target].label}: frozen like native (within {margin:g})"
+            word = stats_ci.verdict_equivalent(lost, margin)
+            verdicts.append(Verdict(f"{source} > {target}: frozen = native", text, lost, word, margin))
     panel = list(shown), [stats_ci.estimate(values) for values in shown.values()], list(shown.values())
     arrays |= {f"{target}_{name}": values for name, values in who.items()}
     return rows, verdicts, panel

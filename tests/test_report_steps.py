@@ -13,57 +13,117 @@ from scipy import stats
 
 import fit_encoder
 import report_claims
+import report_original
 import report_power
 import report_results
 import report_steps
 import reproduce
 import stage_io
-from report_claims import Claim
+import stats_ci
+from report_original import Claim
 from stage_io import ROOT
 from stage_report import plain
+from stats_ci import Estimate
 from test_layout import kind_of
-
-CLAIM = Claim("1", "it rains", "often", "sky", "drops fall")
-CONTRARY = dataclasses.replace(CLAIM, opposite=True)
 
 
 def sky(verdict):
     return {
         "sky": {
             "rows": [],
-            "verdicts": [{"id": "drops fall", "claim": "rain", "estimate": "1 [0, 2]", "verdict": verdict}],
+            "verdicts": [{"id": "drops fall", "claim": "rain", "estimate": "1 [0, 2]", "verdict": verdict, "n": 5}],
         }
     }
 
 
 @pytest.mark.parametrize(
-    ("verdict", "plain", "contrary"),
+    ("verdict", "word"),
     [
-        ("supported", "stands", "falls"),
-        ("refuted", "falls", "stands"),
-        ("equivalent", "stands", "stands"),
-        ("undecided", "undecided", "undecided"),
-        ("supported, equivalent within 0.005", "stands", "falls"),
-        ("refuted, equivalent within 0.005", "falls", "stands"),
-        ("undecided, equivalent within 0.005", "stands", "stands"),
+        ("supported", "stands"),
+        ("refuted", "falls"),
+        ("equivalent", "stands"),
+        ("undecided", "undecided"),
+        ("supported, equivalent within 0.005", "stands"),
+        ("refuted, equivalent within 0.005", "falls"),
+        ("undecided, equivalent within 0.005", "stands"),
     ],
 )
-def test_which_verdicts_let_a_claim_stand(verdict, plain, contrary):
-    assert report_claims.decided(CLAIM, sky(verdict)) == ("1 [0, 2]", plain)
-    assert report_claims.decided(CONTRARY, sky(verdict)) == ("1 [0, 2]", contrary)
+def test_which_verdicts_let_a_claim_stand(verdict, word):
+    assert report_claims.decided("sky", "drops fall", sky(verdict)) == ("1 [0, 2]", word)
 
 
 def test_what_is_not_there_is_missing_and_counted():
-    assert report_claims.decided(CLAIM, {}) == ("", "missing")
-    assert report_claims.decided(dataclasses.replace(CLAIM, id="hail"), sky("supported")) == ("", "missing")
-    rows, counts = report_claims.table({})
-    assert counts == {"stands": 0, "falls": 0, "undecided": 0, "missing": len(rows)}
+    assert report_claims.decided("sky", "drops fall", {}) == ("", "missing")
+    assert report_claims.decided("sky", "hail", sky("supported")) == ("", "missing")
+    _, counts = report_original.table({})
+    refused = sum(bool(claim.incomparable) for claim in report_original.CLAIMS)
+    assert counts == dict.fromkeys(report_original.WORDS, 0) | {
+        "not comparable": refused, "missing": len(report_original.CLAIMS) - refused
+    }  # fmt: skip
     assert all("(missing)" in text for text in report_claims.findings({}))
 
 
+SIZED = Claim("1", "it rains", "4", "sky", "drops fall")
+
+
+@pytest.mark.parametrize(
+    ("kind", "low", "high", "word"),
+    [
+        ({"effect": 4.0}, 1.0, 5.0, "stands"),
+        ({"effect": 4.0}, 0.5, 1.9, "smaller"),
+        ({"effect": 4.0}, -1.0, 3.9, "falls"),
+        ({"effect": 4.0}, -1.0, 4.1, "undecided"),
+        ({"effect": 4.0}, -9.0, -1.0, "falls"),
+        ({"effect": -4.0}, -5.0, -1.0, "stands"),
+        ({"effect": -4.0}, -1.9, -0.5, "smaller"),
+        ({"effect": -4.0}, 1.0, 2.0, "falls"),
+        ({"effect": -4.0}, -4.1, 1.0, "undecided"),
+        ({"margin": 2.0}, -1.0, 2.1, "stands"),  # the 90 % interval lies inside
+        ({"margin": 2.0}, -1.0, 3.0, "undecided"),
+        ({"margin": 2.0}, 2.1, 3.0, "falls"),
+        ({"margin": 2.0}, -3.0, -2.1, "falls"),
+        ({"at_most": 2.0}, 0.0, 1.9, "stands"),
+        ({"at_most": 2.0}, 1.0, 3.0, "undecided"),
+        ({"at_most": 2.0}, 2.1, 3.0, "falls"),
+        ({"at_least": 2.0}, 2.1, 3.0, "stands"),
+        ({"at_least": 2.0}, 0.0, 1.9, "falls"),
+        ({"at_least": 2.0}, 1.0, 3.0, "undecided"),
+    ],
+)
+def test_a_claim_has_a_sign_and_a_size(kind, low, high, word):
+    claim = dataclasses.replace(SIZED, **kind)
+    assert report_original.judged(claim, Estimate((low + high) / 2, low, high, 6)) == word
+    assert report_original.judged(claim, Estimate((low + high) / 2, low, high, 4)) == "undecided"
+    unsure = report_original.judged(claim, Estimate((low + high) / 2, low, high, 6), p=0.06)
+    assert unsure == ("falls" if word == "falls" else "undecided")
+
+
+def test_p_values_are_those_of_t_tests():
+    values = np.random.default_rng(3).normal(1.0, 2.0, 7)
+    found = stats_ci.estimate(values)
+    above, below = (
+        lambda bound: stats.ttest_1samp(values, bound, alternative="greater").pvalue,
+        lambda bound: stats.ttest_1samp(values, bound, alternative="less").pvalue,
+    )
+    for kind, wanted in (
+        ({"effect": 3.0}, above(0)), ({"effect": -3.0}, below(0)), ({"at_most": 2.0}, below(2)),
+        ({"at_least": -1.0}, above(-1)), ({"margin": 3.0}, max(above(-3), below(3))),
+    ):  # fmt: skip
+        assert report_original.p_value(dataclasses.replace(SIZED, **kind), found) == pytest.approx(wanted)
+
+
+def test_p_values_are_adjusted_for_their_number():
+    assert report_original.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])  # Holm's method
+    assert report_original.holm([0.5, 0.9]) == [1.0, 1.0]
+    assert sum(claim.primary for claim in report_original.CLAIMS) <= 8
+    for claim in report_original.CLAIMS:
+        kinds = [getattr(claim, name) is not None for name in ("effect", "margin", "at_most", "at_least")]
+        assert sum(kinds) + bool(claim.incomparable) <= 1, claim
+
+
 def test_every_deciding_row_is_there_where_its_result_is():
-    """A verdict whose id changes in a stage must be renamed in report_claims, too."""
-    wanted = [(claim.result, claim.id) for claim in report_claims.CLAIMS]
+    """A verdict whose id changes in a stage must be renamed in report_original, too."""
+    wanted = [(claim.result, claim.id) for claim in report_original.CLAIMS]
     for text in report_claims.FINDINGS:
         wanted += [tuple(part.split("}")[0].split(": ", 1)) for part in text.split("{")[1:]]
     assert len(wanted) > 40

@@ -1,0 +1,284 @@
+"""The claims of the original investigation, with sign and size, and what our results say of each.
+
+Nothing here holds a number of ours: estimates are read from the results. The figures are the original's; where it gives
+standard errors, +- is one. Filters are numbered from 1.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from stage_report import shown
+from stats_ci import EQUIVALENT, LEAST, LEVEL, REFUTED, SUPPORTED, Estimate, narrower
+
+STANDS, SMALLER, FALLS, OPEN = "stands", "smaller", "falls", "undecided"
+INCOMPARABLE, MISSING = "not comparable", "missing"
+WORDS = (STANDS, SMALLER, FALLS, OPEN, INCOMPARABLE, MISSING)
+ALPHA = 0.05  # of the primary claims together
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim of the original. What decides it is one of the following; with none of them our verdict's own word.
+
+    stage      of the investigation         text    the claim         figures  of the original, as text
+    result     name of our result           id      of the one among its verdicts whose estimate counts
+    same       "yes", "partly: ..." or "no: ...": whether our experiment is the original's
+    effect     the original's difference, in the unit of our estimate: it stands if the interval lies on its side of 0
+               and holds at least half of it
+    margin     "equal": it stands by two one-sided tests at 5 % within this margin
+    at_most    "no more than"               at_least  "no less than"
+    primary    named beforehand: p values are adjusted among these
+    incomparable   why no verdict is possible; then nothing else counts
+    """
+
+    stage: str
+    text: str
+    figures: str
+    result: str
+    id: str
+    same: str = "yes"
+    effect: float | None = None
+    margin: float | None = None
+    at_most: float | None = None
+    at_least: float | None = None
+    primary: bool = False
+    incomparable: str = ""
+
+
+PROBE = "partly: 60,000 frames in place of 200,000, episodes dealt out whole; its grid is unknown"
+CLONE = "partly: sticky actions, other expert constants; 20 games per seed in place of 5"
+BOTH = "partly: sticky actions, better Breakout expert (23 points in place of 38)"
+REWARD = "partly: episodes dealt out whole"
+CLAIMS = (
+    Claim("1", "dead leaves give a one-lobed low-pass filter", "by eye", "probe_deadleaves", "filter 1: first lobe",
+          "partly: it gives no numbers"),
+    Claim("1", "and a two-lobed derivative", "by eye", "probe_deadleaves", "filter 2: depth",
+          "partly: it gives no numbers"),
+    Claim("1", "fewer lobes at lower signal-to-noise", "by eye", "probe_deadleaves", "filter 2: fewer lobes",
+          "partly: it gives no numbers"),
+    Claim("2", "ball's velocity: layer 1 above two raw frames", ".900, .589", "probe_pong",
+          "ball velocity: L1, third > raw(t,t-1)", PROBE, effect=0.311, primary=True),
+    Claim("2", "ball's place: layer 1 above two raw frames", ".976, .835", "probe_pong",
+          "ball xy[t]: L1, third > raw(t,t-1)", PROBE, effect=0.141),
+    Claim("2", "ball 4 steps on: layer 1 above two raw frames", ".946, .803", "probe_pong",
+          "ball xy[t+4]: L1, third > raw(t,t-1)", PROBE, effect=0.143),
+    Claim("2", "ball's velocity: layer 2 above layer 1", ".920, .900", "probe_pong", "ball velocity: L2 > L1", PROBE,
+          effect=0.020),
+    Claim("2", "paddle now: layer 1 above two raw frames", ".997, .990", "probe_pong",
+          "paddle y[t]: L1, third > raw(t,t-1)", incomparable="the grid decides, and its is unknown"),
+    Claim("2", "paddle 4 steps on: layer 1 below two raw frames", ".651, .733", "probe_pong",
+          "paddle y[t+4]: L1, third > raw(t,t-1)", PROBE, effect=-0.082),
+    Claim("3", "actions beside raw pixels help", ".822, .733", "probe_pong_action",
+          "raw(t,t-1) + actions > raw(t,t-1)", PROBE, effect=0.089),
+    Claim("3", "actions in layer 1's past are lost (equal within .02)", ".660, .651", "probe_pong_action",
+          "L1 on actions = L1", PROBE, margin=0.02),
+    Claim("4a", "a clone plays like its expert (equal within 2)", "-12.6, -13.4", "bc_pong", "clone = expert", CLONE,
+          margin=2.0, primary=True),
+    Claim("4a", "MLP heads: ReSU above two raw frames", "-12.6, -21.0", "bc_pong", "resu mlp > raw mlp",
+          "partly: its classes were nearly balanced, and its raw clone fell into one action", effect=8.4, primary=True),
+    Claim("4a", "linear heads: ReSU above two raw frames", "-19.0, -21.0", "bc_pong", "resu linear > raw linear", CLONE,
+          effect=2.0),
+    Claim("4a", "on ReSU an MLP plays above a linear head", "-12.6, -19.0", "bc_pong", "resu mlp > resu linear", CLONE,
+          effect=6.4),
+    Claim("5", "Pong to Breakout: streamed like fitted anew (equal within 5)", "19.2 +- 2.5, 17.4 +- 2.1",
+          "bc_breakout", "streamed 0.99 = native", BOTH, margin=5.0, primary=True),
+    Claim("5", "streamed above frozen", "19.2 +- 2.5, 14.8 +- 1.7", "bc_breakout", "streamed 0.99 > frozen", BOTH,
+          effect=4.4),
+    Claim("5", "filter 1, the low-pass, keeps a cosine of .99", ".99", "bc_breakout", "streamed 0.99: filter 1 kept",
+          BOTH, at_least=0.985),
+    Claim("5", "filters 3 and 4 drift away (cosine below .9)", "by eye", "bc_breakout",
+          "streamed 0.99: filters 3, 4 kept", BOTH, at_most=0.9),
+    Claim("6", "the DQN network end to end is no better (equal within 2)", "-10.9 +- 1.0, -11.9 +- .9", "bc_pong_cnn",
+          "CNN = ReSU", CLONE, margin=2.0, primary=True),
+    Claim("6", "and takes longer to fit [log10 of times]", "10 s, 2 s", "bc_pong_cnn", "seconds: CNN > ReSU",
+          "partly: CPU cores in place of a GPU", effect=0.7),
+    Claim("7", "DQN on ReSU features learns nothing in 500,000 steps", "-19.7", "dqn_pong", "features, 0.5 M < -15",
+          "no: its exploration decays faster, and to less"),
+    Claim("7", "nor does DQN on frames", "-19.7", "dqn_pong", "frames, 0.5 M < -15",
+          "no: its exploration decays faster, and to less"),
+    Claim("7", "DQN begun as a clone collapses", "-8 .. -12 to -21", "dqn_pong_warmstart", "naive against frozen",
+          "partly: other settings of DQN"),
+    Claim("8", "ship: layer 2 above layer 1", ".939, .850", "depth_ablation_si", "ship x: L2 > L1", PROBE,
+          effect=0.089),
+    Claim("8", "ship: layer 3 alone below layer 1", ".817, .850", "depth_ablation_si", "ship x: L3 > L1", PROBE,
+          effect=-0.033),
+    Claim("8", "formation's height: layer 3 alone below layer 1", ".923, .985", "depth_ablation_si",
+          "formation y: L3 > L1", PROBE, effect=-0.062),
+    Claim("8", "alive pixels: layer 3 alone below layer 1", ".919, .982", "depth_ablation_si", "alive pixels: L3 > L1",
+          PROBE, effect=-0.063),
+    Claim("8", "ship: layer 3 adds at most .007 to layers 1 and 2", ".955, .948", "depth_ablation_si",
+          "ship x: L1+L2+L3 > L1+L2", PROBE, at_most=0.007, primary=True),
+    Claim("8", "formation's height: at most .007, too", ".994, .992", "depth_ablation_si",
+          "formation y: L1+L2+L3 > L1+L2", PROBE, at_most=0.007),
+    Claim("8", "alive pixels: at most .007, too", ".994, .994", "depth_ablation_si",
+          "alive pixels: L1+L2+L3 > L1+L2", PROBE, at_most=0.007),
+    Claim("8", "bullet pixels: every layer reads them perfectly", "1.000", "depth_ablation_si",
+          "bullet pixels: L1 > original", incomparable="what it counts is not defined"),
+    Claim("8", "layer 2: all 8 correlations are at least .9958", ".9958", "depth_ablation_si",
+          "L2: smallest correlation > original",
+          incomparable="its layer 2 seems to predict whole patches, ours their centres"),
+    Claim("9a", "10,000 streamed frames above none", "19.8 +- 3.3, 16.9 +- 3.7", "transfer_matrix",
+          "timescale: 10000 > 0", BOTH, effect=2.9),
+    Claim("9a", "and above 60,000", "19.8 +- 3.3, 14.3 +- 2.2", "transfer_matrix", "timescale: 10000 > 60000", BOTH,
+          effect=5.5),
+    Claim("9b", "Pong > Breakout: streaming is a wash (equal within 5)", "9.7, 12.9", "transfer_matrix",
+          "pong > breakout", BOTH, margin=5.0),
+    Claim("9b", "Breakout > Pong: streaming is a wash (equal within 2)", "-11.7, -12.0", "transfer_matrix",
+          "breakout > pong", BOTH, margin=2.0),
+    Claim("9b", "Space Invaders > Pong: streaming helps", "-10.5, -18.0", "transfer_matrix", "space_invaders > pong",
+          CLONE, effect=7.5, primary=True),
+    Claim("9b", "Space Invaders > Breakout: streaming helps", "18.0, 12.2", "transfer_matrix",
+          "space_invaders > breakout", BOTH, effect=5.8),
+    Claim("9b", "Breakout > Space Invaders: streaming helps", "335.0, 283.5", "transfer_matrix",
+          "breakout > space_invaders", CLONE, effect=51.5),
+    Claim("9b", "frozen transfer is good: Breakout > Pong like Pong's own (equal within 2)", "-12.0, -12.9",
+          "transfer_matrix", "breakout > pong: frozen = native", BOTH, margin=2.0),
+    Claim("9c", "after streaming a refitted clone plays as before (equal within 2)", "-11.0 +- 1.0, -10.6 +- 1.2",
+          "transfer_forgetting", "ReSU, alpha 0.99: head refitted",
+          "partly: that its clone was fitted anew is inferred from its two baselines", margin=2.0, primary=True),
+    Claim("9c", '"forgetting-free", read as: the old head plays as before (within 2)', "", "transfer_forgetting",
+          "ReSU, alpha 0.99: head kept", "no: it does not say that its head was kept", margin=2.0),
+    Claim("11", "filter 2, the derivative, has one sign change in every game", "by eye", "asteroids_enduro_stress",
+          "uncentred: filter 1 has one sign change", "partly: it gives no numbers"),
+    Claim("11", "it is more alike across games than filter 1", "by eye", "asteroids_enduro_stress",
+          "uncentred: filter 1 more alike than filter 0", "partly: it gives no numbers"),
+    Claim("11", "a Pong encoder streamed on Asteroids ends at its flat filter 1", "by eye", "asteroids_enduro_stress",
+          "forgetting stream to Asteroids: filter 0 native", "partly: it gives no numbers"),
+    Claim("11", "rewards of Asteroids: Pong's filters like native ones (AUC equal within .01)", ".627, .623",
+          "asteroids_enduro_stress", "asteroids: native = Pong", REWARD, margin=0.01),
+)  # fmt: skip
+
+
+def judged(claim: Claim, found: Estimate, p: float | None = None) -> str:
+    """What an estimate says of a claim with an effect, a margin or a bound.
+
+    p   of a primary claim, adjusted: it stands only below 5 %
+    """
+    if found.n < LEAST:
+        return OPEN
+    word = _judged(claim, found)
+    return OPEN if word in (STANDS, SMALLER) and p is not None and p >= ALPHA else word
+
+
+def _judged(claim: Claim, found: Estimate) -> str:
+    if claim.effect is not None:
+        sign = np.sign(claim.effect)
+        low, high = sorted((sign * found.low, sign * found.high))
+        if low > 0:
+            return STANDS if high >= abs(claim.effect) / 2 else SMALLER
+        return FALLS if high < abs(claim.effect) else OPEN
+    if claim.margin is not None:
+        inner = narrower(found)
+        if -claim.margin < inner.low and inner.high < claim.margin:
+            return STANDS
+        return FALLS if found.low > claim.margin or found.high < -claim.margin else OPEN
+    if claim.at_most is not None:
+        return STANDS if found.high <= claim.at_most else FALLS if found.low > claim.at_most else OPEN
+    assert claim.at_least is not None
+    return STANDS if found.low >= claim.at_least else FALLS if found.high < claim.at_least else OPEN
+
+
+def p_value(claim: Claim, found: Estimate) -> float:
+    """Of Student's one-sided t-test against what a claim with an effect, a margin or a bound denies."""
+    error = (found.high - found.low) / 2 / stats.t.ppf(0.5 + LEVEL / 2, found.n - 1)
+
+    def above(bound: float, sign: float) -> float:
+        distance = sign * (found.mean - bound)
+        if error == 0:
+            return 0.0 if distance > 0 else 1.0
+        return float(stats.t.sf(distance / error, found.n - 1))
+
+    if claim.effect is not None:
+        return above(0.0, float(np.sign(claim.effect)))
+    if claim.margin is not None:
+        return max(above(-claim.margin, 1.0), above(claim.margin, -1.0))
+    if claim.at_most is not None:
+        return above(claim.at_most, -1.0)
+    assert claim.at_least is not None
+    return above(claim.at_least, 1.0)
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """p values adjusted for their number (Holm 1979): each is the least level of all at which its claim still holds."""
+    order = np.argsort(p)
+    steps = np.maximum.accumulate((len(p) - np.arange(len(p))) * np.asarray(p)[order])
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(steps, 1.0)
+    return adjusted.tolist()
+
+
+def estimate_of(verdict: Mapping[str, Any] | None) -> Estimate | None:
+    """The estimate in a result's document, if it is one."""
+    shown_as = verdict["estimate"] if verdict else None
+    if not isinstance(shown_as, Mapping) or not {"mean", "low", "high", "n"} <= set(shown_as):
+        return None
+    low, high = (float("nan") if shown_as[name] is None else shown_as[name] for name in ("low", "high"))
+    return Estimate(shown_as["mean"], low, high, shown_as["n"])
+
+
+def verdict_of(result: str, id: str, results: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """One verdict of a result's document; None if it is not there."""
+    document = results.get(result, {"verdicts": ()})
+    return next((verdict for verdict in document["verdicts"] if verdict["id"] == id), None)
+
+
+def by_words(verdict: Mapping[str, Any] | None) -> str:
+    """What our own verdict's words say of the claim that it is about."""
+    if verdict is None or verdict["verdict"] == MISSING:
+        return MISSING
+    words = {word.split()[0] for word in verdict["verdict"].split(", ")}
+    return STANDS if SUPPORTED in words else FALLS if REFUTED in words else STANDS if EQUIVALENT in words else OPEN
+
+
+def _sized(claim: Claim) -> bool:
+    return any(value is not None for value in (claim.effect, claim.margin, claim.at_most, claim.at_least))
+
+
+def words_for(
+    results: Mapping[str, Mapping[str, Any]], claims: Sequence[Claim] = CLAIMS
+) -> list[tuple[Claim, str, float | None]]:
+    """(claim, word of `WORDS`, adjusted p of the primary ones) for each claim."""
+    verdicts = [verdict_of(claim.result, claim.id, results) for claim in claims]
+    estimates = [estimate_of(verdict) for verdict in verdicts]
+    tested = [
+        i for i, (claim, found) in enumerate(zip(claims, estimates, strict=True))
+        if claim.primary and found is not None and found.n >= LEAST
+    ]  # fmt: skip
+    adjusted = dict(zip(tested, holm([p_value(claims[i], estimates[i]) for i in tested]), strict=True))  # type: ignore[arg-type]
+    found = []
+    for i, (claim, verdict, estimate) in enumerate(zip(claims, verdicts, estimates, strict=True)):
+        if claim.incomparable:
+            word = INCOMPARABLE
+        elif _sized(claim) and verdict is not None:
+            word = MISSING if estimate is None else judged(claim, estimate, adjusted.get(i))
+        else:
+            word = by_words(verdict)
+        found.append((claim, word, adjusted.get(i)))
+    return found
+
+
+def table(results: Mapping[str, Mapping[str, Any]]) -> tuple[list[dict[str, str]], dict[str, int]]:
+    """Rows for all claims, and how many there are of each word."""
+    rows, counts = [], Counter(dict.fromkeys(WORDS, 0))
+    for claim, word, p in words_for(results):
+        counts[word] += 1
+        verdict = verdict_of(claim.result, claim.id, results)
+        rows.append(
+            {
+                "stage": claim.stage,
+                "claim of the original": claim.text + (" *" if claim.primary else ""),
+                "its figures": claim.figures,
+                "ours [95 % interval]": "" if verdict is None else shown(verdict["estimate"]),
+                "n": "" if verdict is None else str(verdict["n"]),
+                "verdict": word + ("" if p is None or word == FALLS else f" (p {p:.2g})"),
+                "same experiment?": f"no: {claim.incomparable}" if claim.incomparable else claim.same,
+            }
+        )
+    return rows, dict(counts)
