@@ -79,9 +79,9 @@ def origin(document: dict[str, Any]) -> str:
 LEGEND = (
     "An effect *stands* if our interval lies on its side of 0 and holds at least half of it, is *smaller* below that "
     "half, and *falls* if the interval lies on the other side, or holds 0 and not the effect. An equality stands by "
-    "two one-sided tests at 5 %, and falls wholly outside its margin. With fewer than 5 seeds all is undecided. A star: "
-    "primary claims, whose p values are adjusted for their number (Holm); they were named after most of these seeds "
-    "had run. The other verdicts describe."
+    "two one-sided tests at 5 %, and falls wholly outside its margin. With fewer than 5 seeds all is undecided. "
+    "A star: primary claims, whose p values are adjusted for their number (Holm); they were named after most of these "
+    "seeds had run. The other verdicts describe."
 )
 
 
