@@ -15,11 +15,10 @@ from typing import Any
 
 import numpy as np
 
-import heads
 import report_steps
 from atari_env import AtariEnv
 from atari_play import AGGREGATION, Buffer, Policy, collect
-from heads import DenseHead, SteppedHead
+from dense_head import DenseHead, SteppedHead
 from resu_conv import ReSUEncoder
 from resu_online import Code
 
@@ -168,6 +167,8 @@ class Lessons:
 
     def fit(self, kind: str, seed: int, epochs: int) -> tuple[DenseHead, float]:
         """A head of the named kind and its accuracy on the samples held out."""
+        import heads  # torch takes seconds to load, and most processes only play
+
         taught, held_out = np.flatnonzero(~self.held_out), np.flatnonzero(self.held_out)
         head = heads.fit(
             kind, self.features, self.classes, len(self.class_names), seed, taught, held_out, epochs=epochs

@@ -34,7 +34,8 @@ import stats_ci
 from atari_env import MAX_STEPS, AtariEnv
 from atari_play import Exploring
 from cloning import Clone
-from heads import DenseHead, Scaling
+from dense_head import DenseHead
+from heads import Scaling
 from rl_dqn import Recipe
 from rl_training import OnFeatures
 from stage_io import guard, require_positive

@@ -22,7 +22,7 @@ import cloning
 import heads
 from atari_play import Buffer, Policy
 from cloning import Clone
-from heads import DenseHead
+from dense_head import DenseHead
 from resu_sb3 import SB3VecEnv
 from rl_training import OnFeatures, Segmented, View, on_features
 

@@ -11,7 +11,7 @@ from torch import nn
 
 import heads
 from atari_play import Policy
-from heads import DenseHead
+from dense_head import DenseHead
 from resu_sb3 import SB3VecEnv
 from rl_training import Segmented, View, on_features
 

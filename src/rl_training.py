@@ -33,7 +33,8 @@ from atari_env import AtariVectorEnv, with_actions
 from atari_play import Buffer, Policy
 from cloning import Clone
 from convnet import ConvNet, ConvPolicy
-from heads import DenseHead, Scaling
+from dense_head import DenseHead
+from heads import Scaling
 from resu_controls import RawPixels
 from resu_conv import ReSUEncoder
 from resu_gym import EncodedVectorEnv

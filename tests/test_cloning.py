@@ -7,7 +7,7 @@ import cloning
 from atari_env import AtariEnv
 from atari_play import Buffer, RandomPolicy, collect
 from cloning import Clone, Lessons, class_indices, split_by_game
-from heads import DenseHead
+from dense_head import DenseHead
 from resu_controls import RawPixels, frame_differences, random_filters, random_upper, temporal_pca
 from resu_conv import ReSUEncoder
 from screens import screens

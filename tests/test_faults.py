@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import resu_files
-from heads import DenseHead
+from dense_head import DenseHead
 from resu_conv import ReSUEncoder
 from resu_moments import LagMoments
 

@@ -10,7 +10,8 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
 import heads
-from heads import DenseHead, Scaling, fit_mlp, fit_ridge
+from dense_head import DenseHead, SteppedHead
+from heads import Scaling, fit_mlp, fit_ridge
 
 
 def ring(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -102,7 +103,7 @@ def test_a_stepped_head_gives_the_heads_scores_and_looks_at_every_input(hidden):
         [rng.normal(size=p).astype(np.float32) for p in pairs],
         [rng.normal(size=p[0]).astype(np.float32) for p in pairs],
     )
-    stepped = heads.SteppedHead(head)
+    stepped = SteppedHead(head)
     with pytest.raises(ValueError, match="reset"):
         stepped.logits(np.zeros(30, np.float32))
     for _ in range(2):

@@ -34,6 +34,11 @@ def test_moments_do_without_scikit_learn_and_the_core_loads_only_its_base():
     assert {name for name in extra if name.startswith(("sklearn", "scipy", "joblib"))} == set()
 
 
+def test_who_plays_does_without_torch():
+    """Every process that plays a clone's games loads it first."""
+    assert "torch" not in loaded_by("cloning") and "torch" in loaded_by("heads")
+
+
 def test_a_heavy_module_would_be_seen():
     """Negative control."""
     assert "torch" in loaded_by("resu_torch") & HEAVY

@@ -15,7 +15,8 @@ import rl_ppo
 import rl_training
 from atari_play import Buffer, Exploring, RandomPolicy, collect
 from cloning import Clone
-from heads import DenseHead, Scaling
+from dense_head import DenseHead
+from heads import Scaling
 from rl_training import OnFeatures, OnFrames
 
 PPO = rl_ppo.Recipe(steps=300, segment=100, n_envs=2, n_steps=25, batch=25, epochs=2)
