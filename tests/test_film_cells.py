@@ -106,7 +106,11 @@ def test_reports_need_cells_alone():
     report = demo_pong.report(demo_pong.Config(), found)
     expected = [stats_ci.estimate(player["scores"]) for player in players.values()]
     assert [row["score [95 % interval over games]"] for row in report.rows] == expected
-    assert [row["policy"] for row in report.rows] == ["random", "reactive expert", "clone"]
+    assert [row["policy"] for row in report.rows] == [
+        "random",
+        "reactive expert (watched)",
+        "clone",
+    ]
     assert report.timings == found["seconds"] and report.arrays["filters"].shape == (1, 2)
     assert report.figures[""]().axes
 
