@@ -6,7 +6,7 @@ Falsified  if the interval of the paired difference over seeds lies outside the 
 Original   frozen 14.8 +- 1.7, streamed 19.2 +- 2.5, scratch 17.4 +- 2.1; validation accuracy
            .825, .817, .843; expert 38
 Reads      data/{pong,breakout}_*          Writes  results/bc_breakout.{npz,json,log,png}, results/clones/
-Run        python src/bc_breakout.py                   (50 min on 2 cores; FIRE is pressed when the game waits for it)
+Run        python src/bc_breakout.py                   (2 h on 2 cores; FIRE is pressed when the game waits for it)
            python src/bc_breakout.py --smoke           (1 min, proves nothing)
 """
 
@@ -68,7 +68,7 @@ ORIGINAL = {
 class Config:
     """Options."""
 
-    seeds: int = 10  # replications: own demonstrations, own fits, own head, own games
+    seeds: int = 20  # replications: own demonstrations, own fit, own heads, own games
     n_frames: int = 60_000  # demonstrations per game and seed [agent steps]
     games: int = 20  # evaluation games per seed
     epochs: int = 6  # passes over the demonstrations

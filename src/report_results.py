@@ -113,7 +113,7 @@ def _documents(results: Path) -> dict[str, Any]:
 
 
 def _counted(counts: dict[str, int]) -> str:
-    words = {"stands": "stand", "smaller": "are smaller than it says", "falls": "fall", "undecided": "are undecided"}
+    words = {"stands": "stand", "falls": "fall"}
     counted = ", ".join(f"{n} {words.get(verdict, verdict)}" for verdict, n in counts.items() if n)
     return f"Of {sum(counts.values())} claims of the original: {counted}."
 
