@@ -2,12 +2,15 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import resu_patch_moments
 from encoders import UPPER, fitted
 from resu_conv import ReSUEncoder
-from resu_core import canonical_directions
-from resu_layers import UPPER_BLOCK
+from resu_core import canonical_directions, rectify
+from resu_layers import UPPER_BLOCK, Layers
+from resu_patch_kernels import FRACTION, LARGEST
 from resu_patch_layers import spread_runs
 from resu_patch_moments import PatchMoments
 from screens import screens
@@ -24,6 +27,43 @@ def slow_upper_maps(maps: np.ndarray, layer) -> np.ndarray:
             for dx in range(3):
                 z += earlier[:, dy : dy + height, dx : dx + width] @ layer.filters[:, j, dy, dx].T
     return np.concatenate([np.maximum(z, 0), np.maximum(-z, 0)], axis=-1)
+
+
+def dense_responses(layers: Layers, frames: np.ndarray) -> np.ndarray:
+    """(T, P, K) int64 of the topmost layer: every product of every frame, in Python's order of things."""
+    lower = Layers(layers.first).responses(frames, 0, len(frames)).astype(np.int64)
+    n, (height, width) = len(frames), layers.first.mean.shape
+    for above in layers.above:
+        maps = (rectify(lower) + (2**above.bits >> 1)) // 2**above.bits - above.mean
+        n_maps, n_steps, n_units = maps.shape[-1], len(above.weights), len(above.factor)
+        given = above.weights[0].reshape(n_maps, 3, 3, n_steps, n_units).astype(np.int64)
+        total = np.zeros((n, height + 2, width + 2, n_units), np.int64)
+        for s in range(n_steps):
+            earlier = maps[np.maximum(np.arange(n) - s, 0)].reshape(n, height, width, n_maps)
+            for dy in range(3):
+                for dx in range(3):
+                    total[:, dy : dy + height, dx : dx + width] += earlier @ given[:, dy, dx, s]
+        most = LARGEST * FRACTION
+        lower = np.rint(np.clip(total[:, 1:-1, 1:-1] * above.factor, -most, most)).astype(np.int64)
+        lower = lower.reshape(n, height * width, n_units)
+    return lower
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(
+    shape=st.tuples(st.integers(1, 7), st.integers(1, 7)), n=st.integers(1, 30), cut=st.integers(0, 29),
+    moving=st.sampled_from([0.0, 0.02, 0.3, 1.0]), n_layers=st.integers(2, 3), memory2=st.integers(1, 4),
+    n_units2=st.integers(1, 4), seed=st.integers(0, 99),
+)  # fmt: skip
+def test_responses_that_move_are_those_of_a_dense_evaluation(shape, n, cut, moving, n_layers, memory2, n_units2, seed):
+    rng = np.random.default_rng(seed)
+    options = dict(memory=3, horizon=2, n_units=2, grid=(1, 1), memory2=memory2, horizon2=1, n_units2=n_units2)
+    encoder = ReSUEncoder(n_layers=n_layers, **options).fit([screens(rng, 80, shape, 0.4)])
+    layers, frames = encoder.layers_, screens(rng, n, shape, moving)
+    found = layers.responses(frames, 0, n)
+    assert np.array_equal(found, dense_responses(layers, frames))
+    start = min(cut, n - 1)  # begun in the middle, too
+    assert np.array_equal(layers.responses(frames, start, n), found[start:])
 
 
 @pytest.mark.parametrize("n_layers", [1, 2])
