@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from stage_report import shown
-from stats_ci import EQUIVALENT, LEAST, LEVEL, REFUTED, SUPPORTED, Estimate, narrower
+import stats_ci
+from stage_report import read_estimate, shown
+from stats_ci import EQUIVALENT, LEAST, LEVEL, REFUTED, SUPPORTED, UNDECIDED, Estimate
 
 STANDS, SMALLER, FALLS, OPEN = "stands", "smaller", "falls", "undecided"
 INCOMPARABLE, MISSING = "not comparable", "missing"
@@ -53,8 +54,8 @@ class Claim:
 
 
 PROBE = "partly: 60,000 frames in place of 200,000, episodes dealt out whole; its grid is unknown"
-CLONE = "partly: sticky actions, other expert constants; 20 games per seed in place of 5"
-BOTH = "partly: sticky actions, better Breakout expert (23 points in place of 38)"
+CLONE = "partly: sticky actions, other constants of the experts, more games"
+BOTH = "partly: the same, and a better expert in Breakout"
 REWARD = "partly: episodes dealt out whole"
 CLAIMS = (
     Claim("1", "dead leaves give a one-lobed low-pass filter", "by eye", "probe_deadleaves", "filter 1: first lobe",
@@ -100,9 +101,9 @@ CLAIMS = (
     Claim("6", "and takes longer to fit [log10 of times]", "10 s, 2 s", "bc_pong_cnn", "seconds: CNN > ReSU",
           "partly: CPU cores in place of a GPU", effect=0.7),
     Claim("7", "DQN on ReSU features learns nothing in 500,000 steps", "-19.7", "dqn_pong", "features, 0.5 M < -15",
-          "no: its exploration decays faster, and to less"),
+          "no: ours explores for half as long, and ends at less"),
     Claim("7", "nor does DQN on frames", "-19.7", "dqn_pong", "frames, 0.5 M < -15",
-          "no: its exploration decays faster, and to less"),
+          "no: ours explores for half as long, and ends at less"),
     Claim("7", "DQN begun as a clone collapses", "-8 .. -12 to -21", "dqn_pong_warmstart", "naive against frozen",
           "partly: other settings of DQN"),
     Claim("8", "ship: layer 2 above layer 1", ".939, .850", "depth_ablation_si", "ship x: L2 > L1", PROBE,
@@ -175,10 +176,8 @@ def _judged(claim: Claim, found: Estimate) -> str:
             return STANDS if high >= abs(claim.effect) / 2 else SMALLER
         return FALLS if high < abs(claim.effect) else OPEN
     if claim.margin is not None:
-        inner = narrower(found)
-        if -claim.margin < inner.low and inner.high < claim.margin:
-            return STANDS
-        return FALLS if found.low > claim.margin or found.high < -claim.margin else OPEN
+        words = {EQUIVALENT: STANDS, REFUTED: FALLS, UNDECIDED: OPEN}
+        return words[stats_ci.verdict_equivalent(found, claim.margin)]
     if claim.at_most is not None:
         return STANDS if found.high <= claim.at_most else FALLS if found.low > claim.at_most else OPEN
     assert claim.at_least is not None
@@ -214,15 +213,6 @@ def holm(p: Sequence[float]) -> list[float]:
     return adjusted.tolist()
 
 
-def estimate_of(verdict: Mapping[str, Any] | None) -> Estimate | None:
-    """The estimate in a result's document, if it is one."""
-    shown_as = verdict["estimate"] if verdict else None
-    if not isinstance(shown_as, Mapping) or not {"mean", "low", "high", "n"} <= set(shown_as):
-        return None
-    low, high = (float("nan") if shown_as[name] is None else shown_as[name] for name in ("low", "high"))
-    return Estimate(shown_as["mean"], low, high, shown_as["n"])
-
-
 def verdict_of(result: str, id: str, results: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any] | None:
     """One verdict of a result's document; None if it is not there."""
     document = results.get(result, {"verdicts": ()})
@@ -246,7 +236,7 @@ def words_for(
 ) -> list[tuple[Claim, str, float | None]]:
     """(claim, word of `WORDS`, adjusted p of the primary ones) for each claim."""
     verdicts = [verdict_of(claim.result, claim.id, results) for claim in claims]
-    estimates = [estimate_of(verdict) for verdict in verdicts]
+    estimates = [read_estimate(verdict["estimate"]) if verdict else None for verdict in verdicts]
     tested = [
         i for i, (claim, found) in enumerate(zip(claims, estimates, strict=True))
         if claim.primary and found is not None and found.n >= LEAST

@@ -79,18 +79,18 @@ def new_patches(layers: tuple[Above, ...]) -> tuple[Patches, ...]:
         (p, n_maps), n_steps, n_units = layer.mean.shape, len(layer.weights), layer.factor.size
         padded, n_most = (p // layer.width + 2) * (layer.width + 2), n_maps + TOGETHER - 1
         return Patches(
-            np.empty((p, n_maps), np.int32),
-            np.empty((padded, n_units)),
-            np.empty((padded, n_steps, n_units)),
-            np.empty((p, n_units), np.int32),
-            np.empty(layer.gain.shape, np.int64),
-            np.empty((n_steps, p), np.int32),
-            np.empty(n_steps, np.int64),
-            np.empty(p, np.int8),
-            np.empty((p, n_most), np.int8),
-            np.empty((p, n_most), np.int32),
-            np.empty((2, p), np.int64),
-            np.empty(p, np.int32),
+            seen=np.empty((p, n_maps), np.int32),
+            total=np.empty((padded, n_units)),
+            due=np.empty((padded, n_steps, n_units)),
+            response=np.empty((p, n_units), np.int32),
+            sums=np.empty(layer.gain.shape, np.int64),
+            places=np.empty((n_steps, p), np.int32),
+            counts=np.empty(n_steps, np.int64),
+            sizes=np.empty(p, np.int8),
+            which=np.empty((p, n_most), np.int8),
+            jumps=np.empty((p, n_most), np.int32),
+            stamp=np.empty((2, p), np.int64),
+            touched=np.empty(p, np.int32),
         )
 
     return tuple(room(layer) for layer in layers)

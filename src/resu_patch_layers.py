@@ -52,13 +52,13 @@ def above(layer: PatchLayer, lower: np.ndarray, reach: int, area: np.ndarray) ->
     given = np.ascontiguousarray(whole[:, :, ::-1, ::-1].transpose(4, 2, 3, 1, 0))  # [map, row, column, step, unit]
     phases = np.stack([np.roll(given, slot, axis=3) for slot in range(n_steps)])
     return Above(
-        phases.reshape(n_steps, n_maps, NEIGHBOURHOOD, -1),
-        given.sum(axis=3).reshape(n_maps, NEIGHBOURHOOD, -1),
-        np.rint(layer.mean / unit).astype(np.int32).reshape(-1, n_maps),
-        bits,
-        FRACTION / scale,
-        np.repeat(1 / (FRACTION * area[:, None]), 2 * n_units, axis=1),
-        layer.mean.shape[1],
+        weights=phases.reshape(n_steps, n_maps, NEIGHBOURHOOD, -1),
+        still=given.sum(axis=3).reshape(n_maps, NEIGHBOURHOOD, -1),
+        mean=np.rint(layer.mean / unit).astype(np.int32).reshape(-1, n_maps),
+        bits=bits,
+        factor=FRACTION / scale,
+        gain=np.repeat(1 / (FRACTION * area[:, None]), 2 * n_units, axis=1),
+        width=layer.mean.shape[1],
     )
 
 

@@ -63,14 +63,19 @@ def plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
+def read_estimate(value: Any) -> Estimate | None:
+    """An estimate as JSON holds it; None if the value is something else."""
+    if not isinstance(value, Mapping) or not {"mean", "low", "high", "n"} <= set(value):
+        return None
+    numbers: dict[str, Any] = {name: float("nan") if number is None else number for name, number in value.items()}
+    return FineEstimate(**numbers) if "digits" in value else Estimate(**numbers)
+
+
 def shown(value: Any) -> str:
     """A value of a row, from a report or read from JSON, as a table shows it; numbers with three significant digits."""
+    if (estimate := read_estimate(value)) is not None:
+        return str(estimate)
     if isinstance(value, Mapping):
-        if {"mean", "low", "high", "n"} <= set(value):
-            numbers: dict[str, Any] = {
-                name: float("nan") if number is None else number for name, number in value.items()
-            }
-            return str(FineEstimate(**numbers) if "digits" in value else Estimate(**numbers))
         return "; ".join(f"{label}: {shown(item)}" for label, item in value.items())
     if isinstance(value, (list, tuple)):
         return ", ".join(shown(item) for item in value)
