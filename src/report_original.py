@@ -54,6 +54,7 @@ class Claim:
 
 
 PROBE = "partly: 60,000 frames in place of 200,000, episodes dealt out whole; its grid is unknown"
+DEPTH = "partly: episodes dealt out whole; its grid and split are unknown"
 CLONE = "partly: sticky actions, other constants of the experts, more games"
 BOTH = "partly: the same, and a better expert in Breakout"
 REWARD = "partly: episodes dealt out whole"
@@ -106,20 +107,20 @@ CLAIMS = (
           "no: ours explores for half as long, and ends at less"),
     Claim("7", "DQN begun as a clone collapses", "-8 .. -12 to -21", "dqn_pong_warmstart", "naive against frozen",
           "partly: other settings of DQN"),
-    Claim("8", "ship: layer 2 above layer 1", ".939, .850", "depth_ablation_si", "ship x: L2 > L1", PROBE,
+    Claim("8", "ship: layer 2 above layer 1", ".939, .850", "depth_ablation_si", "ship x: L2 > L1", DEPTH,
           effect=0.089),
-    Claim("8", "ship: layer 3 alone below layer 1", ".817, .850", "depth_ablation_si", "ship x: L3 > L1", PROBE,
+    Claim("8", "ship: layer 3 alone below layer 1", ".817, .850", "depth_ablation_si", "ship x: L3 > L1", DEPTH,
           effect=-0.033),
     Claim("8", "formation's height: layer 3 alone below layer 1", ".923, .985", "depth_ablation_si",
-          "formation y: L3 > L1", PROBE, effect=-0.062),
+          "formation y: L3 > L1", DEPTH, effect=-0.062),
     Claim("8", "alive pixels: layer 3 alone below layer 1", ".919, .982", "depth_ablation_si", "alive pixels: L3 > L1",
-          PROBE, effect=-0.063),
+          DEPTH, effect=-0.063),
     Claim("8", "ship: layer 3 adds at most .007 to layers 1 and 2", ".955, .948", "depth_ablation_si",
-          "ship x: L1+L2+L3 > L1+L2", PROBE, at_most=0.007, primary=True),
+          "ship x: L1+L2+L3 > L1+L2", DEPTH, at_most=0.007, primary=True),
     Claim("8", "formation's height: at most .007, too", ".994, .992", "depth_ablation_si",
-          "formation y: L1+L2+L3 > L1+L2", PROBE, at_most=0.007),
+          "formation y: L1+L2+L3 > L1+L2", DEPTH, at_most=0.007),
     Claim("8", "alive pixels: at most .007, too", ".994, .994", "depth_ablation_si",
-          "alive pixels: L1+L2+L3 > L1+L2", PROBE, at_most=0.007),
+          "alive pixels: L1+L2+L3 > L1+L2", DEPTH, at_most=0.007),
     Claim("8", "bullet pixels: every layer reads them perfectly", "1.000", "depth_ablation_si",
           "bullet pixels: L1 > original", incomparable="what it counts is not defined"),
     Claim("8", "layer 2: all 8 correlations are at least .9958", ".9958", "depth_ablation_si",
