@@ -1,9 +1,9 @@
 """Stage 11, filter half: are layer-1 filters universal, and does a stream bring one game's filters to another's?
 
-Claim      Only the derivative is universal: filter 1 is the same in five games (|cosine| above .9 in every pair),
-           filter 0 is not. A Pong encoder streamed on Asteroids or Enduro ends at the native filters. Native filters
+Claim      Only the derivative is universal: filter 2 is the same in five games (|cosine| above .9 in every pair),
+           filter 1 is not. A Pong encoder streamed on Asteroids or Enduro ends at the native filters. Native filters
            serve a reward probe no better than borrowed ones.
-Falsified  if the 95 % interval over seeds of the smallest |cosine| of filter 1 lies below .9; of the final |cosine| to
+Falsified  if the 95 % interval over seeds of the smallest |cosine| of filter 2 lies below .9; of the final |cosine| to
            the native filter below .95; of native - borrowed AUC wholly above +.01.
 Original   top correlation Pong .995, Breakout .996, SI .957, Asteroids .868, Enduro .989; AUC on Asteroids raw .609,
            Pong .627, Breakout .615, SI .623, native .623, streamed .626 (table E; one seed)
@@ -149,13 +149,13 @@ def _notes(c: Config) -> list[str]:
     n_chunks = -(-c.n_frames // c.chunk)
     kept = ", ".join(f"{alpha:g}^{n_chunks} = {alpha**n_chunks:.1e}" for alpha in ALPHAS.values())
     return [
-        "The original's flat filter 0, its top correlations in Pong, Breakout and Enduro and its small further ones "
+        "The original's flat filter 1, its top correlations in Pong, Breakout and Enduro and its small further ones "
         "are what uncentred pixels and a ridge give (second recipe). In Space Invaders and Asteroids neither recipe "
         "gives its values; it observed the newest frame alone, and the rest is unknown.",
-        "Canonical directions with close correlations are not determined one by one, only together: filters 1 to 3 of "
+        "Canonical directions with close correlations are not determined one by one, only together: filters 2 to 4 of "
         "Asteroids and Space Invaders may change places.",
         f"What a stream keeps of Pong at its end: {kept} of its weight. Pong's screen is far brighter than that of "
-        "Asteroids, so that even the second holds Asteroids' filter 1 back: the difference of the two games' pixel "
+        "Asteroids, so that even the second holds Asteroids' filter 2 back: the difference of the two games' pixel "
         "means looks like a slow signal. The third clock was added to test this.",
     ]
 
@@ -178,14 +178,14 @@ def _shape_rows(fits: Sequence[Mapping[str, Any]], filters: Mapping[str, np.ndar
                     f"{stats_ci.estimate([newest_share(f) for f in bank])}, sign changes "
                     f"{stats_ci.estimate([sign_changes(f) for f in bank])}"
                 )
-                rows.append(_row(f"{recipe}: shape of filter {k}", TITLES[game], shape))
+                rows.append(_row(f"{recipe}: shape of filter {k + 1}", TITLES[game], shape))
     return rows
 
 
 def _stream_rows(streams: Streams) -> list[dict[str, Any]]:
     return [
         _row(
-            f"{clock} stream from Pong, {kind} of filters 0 to 3 with the native ones, {when}",
+            f"{clock} stream from Pong, {kind} of filters 1 to 4 with the native ones, {when}",
             TITLES[target],
             [stats_ci.estimate([points[i][kind][k] for points in its]) for k in range(4)],
         )
@@ -220,14 +220,14 @@ def _filter_verdicts(filters: Mapping[str, np.ndarray]) -> list[Verdict]:
             ]
         )
         for k in (0, 1):
-            text = f"{recipe}: filter {k} alike in all games (smallest |cosine| above {ALIKE})"
-            verdicts.append(_above(f"{recipe}: filter {k} alike", text, pairs[:, k].min(axis=1), ALIKE))
-        text = f"{recipe}: filter 1 more alike across games than filter 0 (mean |cosine|)"
+            text = f"{recipe}: filter {k + 1} alike in all games (smallest |cosine| above {ALIKE})"
+            verdicts.append(_above(f"{recipe}: filter {k + 1} alike", text, pairs[:, k].min(axis=1), ALIKE))
+        text = f"{recipe}: filter 2 more alike across games than filter 1 (mean |cosine|)"
         gain = pairs[:, 1].mean(axis=1) - pairs[:, 0].mean(axis=1)
-        verdicts.append(stats_ci.positive(f"{recipe}: filter 1 more alike than filter 0", text, gain))
+        verdicts.append(stats_ci.positive(f"{recipe}: filter 2 more alike than filter 1", text, gain))
         share = [np.mean([sign_changes(bank[g, 1]) == 1 for g in range(len(GAMES))]) for bank in banks]
-        text = f"{recipe}: filter 1 has one sign change in every game (share above {MOST})"
-        verdicts.append(_above(f"{recipe}: filter 1 has one sign change", text, np.array(share), MOST))
+        text = f"{recipe}: filter 2 has one sign change in every game (share above {MOST})"
+        verdicts.append(_above(f"{recipe}: filter 2 has one sign change", text, np.array(share), MOST))
     return verdicts
 
 
@@ -240,8 +240,8 @@ def _above(id: str, claim: str, values: np.ndarray, bound: float) -> Verdict:
 def _stream_verdicts(streams: Streams) -> list[Verdict]:
     return [
         _above(
-            f"{clock} stream to {TITLES[target]}: filter {k} native",
-            f"{clock} stream Pong -> {TITLES[target]} brings filter {k} to the native one (|cosine| above {ARRIVED})",
+            f"{clock} stream to {TITLES[target]}: filter {k + 1} native",
+            f"{clock} stream Pong -> {TITLES[target]}: filter {k + 1} becomes native (|cosine| above {ARRIVED})",
             np.array([points[-1]["cosine"][k] for points in its]),
             ARRIVED,
         )

@@ -29,7 +29,7 @@ def filter_bank(filters: np.ndarray, correlations: np.ndarray, title: str) -> Fi
     figure, axes = _subplots(1, 1, figsize=(6.4, 3.6))
     lags = -np.arange(filters.shape[1])
     for i, (taps, correlation) in enumerate(zip(filters, correlations, strict=True)):
-        axes.plot(lags, taps, "o-", label=f"filter {i}: correlation {correlation:.3f}")
+        axes.plot(lags, taps, "o-", label=f"filter {i + 1}: correlation {correlation:.3f}")
     axes.axhline(0, color="grey", linewidth=0.8)
     axes.set(title=title, xlabel="lag [agent steps, 1/15 s]", ylabel="tap [1 / grey level]")
     axes.legend(fontsize=8)
@@ -232,7 +232,9 @@ def filter_shapes(banks: Mapping[str, np.ndarray], games: Sequence[str], title: 
                 shapes = bank[:, column, k] / np.abs(bank[:, column, k]).max(axis=1, keepdims=True)
                 style = {"linewidth": 1.6 if k < 2 else 0.7, "linestyle": "-" if k < 2 else ":"}
                 for s, taps in enumerate(shapes):
-                    axis.plot(lags, taps, color=f"C{k}", alpha=0.6, label=f"filter {k}" if s == 0 else None, **style)
+                    axis.plot(
+                        lags, taps, color=f"C{k}", alpha=0.6, label=f"filter {k + 1}" if s == 0 else None, **style
+                    )
             axis.axhline(0, color="grey", linewidth=0.6)
             axis.set_title(f"{game} ({recipe})", fontsize=9)
     axes[0, -1].legend(fontsize=7)
@@ -253,7 +255,7 @@ def stream_curves(
     for axis, (name, (frames, values)) in zip(axes[0], curves.items(), strict=True):
         for k in range(values.shape[2]):
             axis.plot(frames, values[:, :, k].T, color=f"C{k}", linewidth=0.6, alpha=0.5)
-            axis.plot(frames, values[:, :, k].mean(axis=0), color=f"C{k}", linewidth=2, label=f"filter {k}")
+            axis.plot(frames, values[:, :, k].mean(axis=0), color=f"C{k}", linewidth=2, label=f"filter {k + 1}")
         axis.set_xscale("symlog", linthresh=frames[1])
         axis.set_xticks([0, frames[1], frames[-1]], ["0", f"{frames[1]:,}", f"{frames[-1]:,}"])
         axis.minorticks_off()

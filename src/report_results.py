@@ -81,7 +81,7 @@ LEGEND = (
     "half, and *falls* if the interval lies on the other side, or holds 0 and not the effect. An equality stands by "
     "two one-sided tests at 5 %, and falls wholly outside its margin. With fewer than 5 seeds all is undecided. "
     "A star: primary claims, whose p values are adjusted for their number (Holm); they were named after most of these "
-    "seeds had run. The other verdicts describe. Filters are numbered from 1 here, from 0 in the tables of stage 11."
+    "seeds had run. The other verdicts describe. Filters are numbered from 1."
 )
 
 
