@@ -14,6 +14,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import CancelledError
 from typing import Any, TypeVar
 
 import joblib
@@ -79,7 +80,7 @@ class _ClusterBackend(ParallelBackendBase):
             raise ConnectionError(lost)
         try:
             return out.result()
-        except CommClosedError as error:  # while the result was on its way
+        except (CommClosedError, CancelledError) as error:  # while the result was on its way
             raise ConnectionError(lost) from error
         except KilledWorker as error:
             raise ValueError(

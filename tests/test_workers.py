@@ -158,9 +158,24 @@ def test_a_scheduler_that_is_lost_in_the_middle_is_said(cluster, tmp_path):
     thread = threading.Thread(target=kill)
     thread.start()
     with pytest.raises(ConnectionError, match=r"the connection to the Dask scheduler at tcp://.* was lost"):  # noqa: SIM117
-        with workers.cluster(cluster.address, timeout=2):
+        with workers.cluster(cluster.address, timeout=10):
             list(workers.in_order(joblib.delayed(pause)(tmp_path, i) for i in range(10**6)))
     thread.join()
+
+
+def test_a_connection_that_is_lost_while_a_result_is_fetched_is_said():
+    """Between the look at the future's state and the fetch: as on a busy machine."""
+
+    from distributed.client import FutureCancelledError
+
+    class Cancelled:
+        status = "finished"
+
+        def result(self) -> None:
+            raise FutureCancelledError("call", "scheduler-connection-lost")
+
+    with pytest.raises(ConnectionError, match="the connection to the Dask scheduler at tcp://here:1 was lost"):
+        workers._ClusterBackend(None, "tcp://here:1").retrieve_result_callback(Cancelled())
 
 
 def test_errors_of_tasks_arrive_as_they_are_and_those_of_workers_as_one_sentence(cluster):
