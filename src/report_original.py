@@ -106,7 +106,7 @@ CLAIMS = (
     Claim("7", "nor does DQN on frames", "-19.7", "dqn_pong", "frames, 0.5 M < -15",
           "no: ours explores for half as long, and ends at less"),
     Claim("7", "DQN begun as a clone collapses", "-8 .. -12 to -21", "dqn_pong_warmstart", "naive against frozen",
-          "partly: other settings of DQN"),
+          "partly: other settings of DQN", effect=-9.0),
     Claim("8", "ship: layer 2 above layer 1", ".939, .850", "depth_ablation_si", "ship x: L2 > L1", DEPTH,
           effect=0.089),
     Claim("8", "ship: layer 3 alone below layer 1", ".817, .850", "depth_ablation_si", "ship x: L3 > L1", DEPTH,
