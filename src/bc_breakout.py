@@ -18,12 +18,14 @@ from typing import Any, Literal
 import numpy as np
 
 import figures
+import recipes
 import stats_ci
 import transfer_cells
 from atari_env import MAX_STEPS
 from cloning import Clone
 from filter_shapes import cosine
 from players import TASKS
+from recipes import RecipeName
 from stage_io import guard, require_positive
 from stage_report import Report
 from stage_run import Run, Stage, late, measured
@@ -74,6 +76,7 @@ class Config:
     epochs: int = 6  # passes over the demonstrations
     sticky: float = 0.25  # probability that the emulator repeats an action
     experts: Literal["original", "best"] = "original"  # who is imitated: experts of the original's kind, or the best
+    recipe: RecipeName = "ours"  # of fitting and streaming: ours, or the original's as near as it can be inferred
     max_steps: int = MAX_STEPS  # games are cut here [agent steps]
     smoke: bool = False  # seconds, proves nothing
 
@@ -93,13 +96,13 @@ class Drift:
     sticky: float
     experts: Literal["original", "best"] = late("original")
     max_steps: int = late(MAX_STEPS)
+    recipe: RecipeName = late("ours")
 
     @property
     def setup(self) -> Setup:
         """Whose games are streamed."""
-        return Setup(
-            self.n_frames, chunk=self.chunk, sticky=self.sticky, experts=self.experts, max_steps=self.max_steps
-        )
+        same = {name: getattr(self, name) for name in ("chunk", "sticky", "experts", "max_steps", "recipe")}
+        return Setup(self.n_frames, **same)
 
 
 @dataclass(frozen=True)
@@ -123,10 +126,16 @@ def drift(run: Run, s: Drift) -> dict[str, list]:
     """|cosine| of each filter with its Pong twin after 0, 1, 2, 4, ... chunks: {"frames": (n,), "cosine": (n, K)}."""
     first = fit(s.setup, run.data, SOURCE, s.seed)
     frames_seen, cosines = [0], [[1.0] * first.n_units]
-    for n, now in transfer_cells.milestones(first, s.setup.demonstrations(run.data, TARGET, s.seed), s.alpha, s.chunk):
+    buffer = s.setup.demonstrations(run.data, TARGET, s.seed)
+    for n, now in transfer_cells.milestones(first, buffer, s.alpha, s.chunk, recipe=s.recipe):
         frames_seen.append(n)
         cosines.append([cosine(a, b) for a, b in zip(now.filters_, first.filters_, strict=True)])
     return {"frames": frames_seen, "cosine": cosines}
+
+
+def arms_of(c: Config) -> list[Arm]:
+    """The rows: a clock that adds needs a recipe whose streams can."""
+    return [arm for arm in ARMS if not arm.streamed or arm.alpha < 1 or recipes.adds(c.recipe)]
 
 
 def check(config: Config) -> None:
@@ -136,11 +145,13 @@ def check(config: Config) -> None:
 
 def setup_of(c: Config) -> Setup:
     """What all clones share."""
-    return Setup(c.n_frames, c.games, c.epochs, sticky=c.sticky, experts=c.experts, max_steps=c.max_steps)
+    return Setup(
+        c.n_frames, c.games, c.epochs, sticky=c.sticky, experts=c.experts, max_steps=c.max_steps, recipe=c.recipe
+    )
 
 
 def variant(config: Config) -> str:
-    """Other experts, and games without sticky actions, are results of their own."""
+    """Other experts, games without sticky actions and another recipe are results of their own."""
     return setup_of(config).variant
 
 
@@ -159,17 +170,17 @@ def cells(run: Run) -> Cells:
         "random policy": transfer_cells.references(run, setup, TARGET, "random"),
         "expert": transfer_cells.references(run, setup, TARGET, "expert"),
     }
-    for arm in ARMS:
+    for arm in arms_of(c):
         n_stream = c.n_frames if arm.streamed else 0
         rows[arm.label] = transfer_cells.cells(run, setup, SOURCE, TARGET, arm.kind, n_stream, arm.alpha)
     name = f"{TARGET}_{setup.expert(TARGET)}" + ("" if c.sticky == Config.sticky else f"_sticky{c.sticky:g}")
-    run.cell(save_clone, Saved(name, setup), makes=Clone.files(run.results / "clones" / name))
+    if c.recipe == Config.recipe:
+        run.cell(save_clone, Saved(name, setup), makes=Clone.files(run.results / "clones" / name))
+    same = c.n_frames, setup.chunk, c.sticky, c.experts, c.max_steps, c.recipe
     drifts = {
-        alpha: [
-            run.cell(drift, Drift(alpha, seed, c.n_frames, setup.chunk, c.sticky, c.experts, c.max_steps))
-            for seed in range(c.seeds)
-        ]
-        for alpha in (0.99, 1.0)
+        arm.alpha: [run.cell(drift, Drift(arm.alpha, seed, *same)) for seed in range(c.seeds)]
+        for arm in arms_of(c)
+        if arm.streamed
     }
     return Cells(rows, drifts)
 
@@ -179,8 +190,8 @@ def report(c: Config, found: Cells) -> Report:
     setup = setup_of(c)
     means = {label: stats_ci.mean_over_games([cell["scores"] for cell in its]) for label, its in found.rows.items()}
     estimates = {label: stats_ci.estimate(values) for label, values in means.items()}
-    accuracies = {arm.label: np.array([cell["accuracy"] for cell in found.rows[arm.label]]) for arm in ARMS}
-    moved = {arm.label for arm in ARMS if arm.streamed}
+    accuracies = {arm.label: np.array([cell["accuracy"] for cell in found.rows[arm.label]]) for arm in arms_of(c)}
+    moved = {arm.label for arm in arms_of(c) if arm.streamed}
     rows = [
         {
             "policy": label,
@@ -197,7 +208,7 @@ def report(c: Config, found: Cells) -> Report:
         }
         for label, its in found.rows.items()
     ]
-    verdicts = _verdicts(found, means, accuracies)
+    verdicts = _verdicts(c, found, means, accuracies)
     curves = {
         f"alpha = {alpha:g}": (its[0]["frames"], np.array([cell["cosine"] for cell in its]))
         for alpha, its in found.drifts.items()
@@ -222,14 +233,16 @@ def report(c: Config, found: Cells) -> Report:
     return Report(rows, verdicts, drawn, arrays=arrays)
 
 
-def _verdicts(found: Cells, means: Mapping[str, np.ndarray], accuracies: Mapping[str, np.ndarray]) -> list[Verdict]:
+def _verdicts(
+    c: Config, found: Cells, means: Mapping[str, np.ndarray], accuracies: Mapping[str, np.ndarray]
+) -> list[Verdict]:
     margin, verdicts = TASKS[TARGET].margin, []
 
     def better(id: str, claim: str, a: np.ndarray, b: np.ndarray) -> Verdict:
         difference = stats_ci.paired_difference(a, b)
         return Verdict(id, claim, difference, stats_ci.verdict_positive(difference))
 
-    for arm in (arm for arm in ARMS if arm.streamed):
+    for arm in (arm for arm in arms_of(c) if arm.streamed):
         label, clock = arm.label, f"streamed {arm.alpha:g}"
         difference = stats_ci.paired_difference(means[label], means[FITTED])
         text = f"{label}: equivalent to fitting anew (within {margin:g})"

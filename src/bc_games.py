@@ -43,7 +43,7 @@ class Config:
     n_frames: int = 60_000  # demonstrations per seed [agent steps]
     games: int = 20  # evaluation games per seed
     sticky: float = 0.25  # probability that the emulator repeats an action
-    dagger_rounds: int = 0  # rounds of dataset aggregation (ReSU MLP only)
+    dagger_rounds: int = 0  # rounds of dataset aggregation (ReSU MLP, and random filters where --memory exceeds 4)
     dagger_frames: int = 50_000  # frames per round
     epochs: int = 6  # passes over the demonstrations, the same for every head that is trained
     grid: tuple[int, int] = (16, 8)  # pooling cells (rows, columns)
@@ -83,7 +83,8 @@ def variant(config: Config) -> str:
         return ""
     name = f"_{config.game}" + ("" if imitated(config) == TASKS[config.game].best else f"_{imitated(config)}")
     name += "" if config.sticky == 0.25 else f"_sticky{config.sticky:g}"
-    return name + ("_dagger" if config.dagger_rounds else "")
+    selects = config.dagger_rounds and config.memory > clone_cells.N_UNITS
+    return name + ("_dagger" if config.dagger_rounds else "") + ("_selecting" if selects else "")
 
 
 def cells(run: Run) -> dict[ArmName, list[dict[str, Any]]]:

@@ -37,7 +37,7 @@ class Config:
     n_frames: int = 60_000  # demonstrations per seed [agent steps]
     games: int = 20  # evaluation games per seed
     sticky: float = 0.25  # probability that the emulator repeats an action
-    dagger_rounds: int = 0  # rounds of dataset aggregation (ReSU MLP only)
+    dagger_rounds: int = 0  # rounds of dataset aggregation (ReSU MLP, and random filters where --memory exceeds 4)
     dagger_frames: int = 50_000  # frames per round
     epochs: int = 6  # passes over the demonstrations, the same for every head that is trained
     grid: tuple[int, int] = (16, 8)  # pooling cells (rows, columns)

@@ -40,6 +40,7 @@ class Arm:
     head: Literal["", "ridge", "linear", "mlp"] = ""
 
 
+N_UNITS = 4  # filters of every code, `ReSUEncoder`'s default
 ARMS = {
     arm.name: arm
     for arm in (
@@ -91,6 +92,11 @@ class Setting:
     def env(self) -> dict[str, Any]:
         """Options of `AtariEnv`."""
         return {"sticky": self.sticky, **self.limit, **TASKS[self.game].env}
+
+    @property
+    def kept(self) -> bool:
+        """Whether its clone is one of those that are kept: of the usual memory for its way of imitating."""
+        return self.memory == (N_UNITS if self.dagger_rounds else 8)
 
     @property
     def clone(self) -> str:
@@ -174,7 +180,7 @@ def cells(run: Run, settings: Mapping[ArmName, Sequence[Setting]]) -> dict[ArmNa
             source = s.source if arm.name == "expert" else "ram"
             player = Player(s.seed, s.games, s.game, who, source, s.sticky, s.max_steps)
             return run.cell(player_cells.measure, player)
-        if not (first and arm.name == "resu mlp"):
+        if not (first and arm.name == "resu mlp" and s.kept):
             return run.cell(measure, s)
         return run.cell(measure_and_save, s, makes=cloning.Clone.files(run.results / "clones" / s.clone))
 
@@ -182,9 +188,14 @@ def cells(run: Run, settings: Mapping[ArmName, Sequence[Setting]]) -> dict[ArmNa
 
 
 def plan(arms: Sequence[ArmName], seeds: Sequence[int], **options: Any) -> dict[ArmName, list[Setting]]:
-    """The settings of some arms: with dataset aggregation the ReSU + MLP clone alone, beside the players."""
+    """The settings of some arms: with dataset aggregation the ReSU + MLP clone alone, beside the players.
+
+    Random filters as well where they could differ: as many filters as frames (4 and 4) span all windows, whatever they
+    are.
+    """
     if options["dagger_rounds"]:
-        arms = [arm for arm in arms if arm in ("random", "expert", "resu mlp")]
+        learners = ("resu mlp",) if options["memory"] <= N_UNITS else ("filters mlp", "resu mlp")
+        arms = [arm for arm in arms if arm in ("random", "expert", *learners)]
     return {arm: [Setting(arm, seed, **options) for seed in seeds] for arm in ARMS if arm in arms}
 
 

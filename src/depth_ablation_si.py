@@ -19,8 +19,10 @@ from typing import Any
 import numpy as np
 
 import figures
+import recipes
 import si_probe_cells
 import stats_ci
+from recipes import RecipeName
 from si_probe_cells import CODES, ORIGINAL, TARGETS, Cells
 from stage_io import guard, require_positive
 from stage_report import Report
@@ -57,10 +59,16 @@ class Config:
     first_seed: int = 0  # the replications are this seed and the ones after it
     n_windows: int = 1_000_000  # most windows of frames that layers 2 and 3 are fitted on: all of them
     grid: tuple[int, int] = (16, 8)  # rows and columns of pooling cells, both even
+    recipe: RecipeName = "ours"  # of the fit: ours, or the original's as near as it can be inferred
     smoke: bool = False  # a minute, proves nothing
 
 
 SMOKE = {"seeds": 2, "n_frames": 1800, "first_seed": 77, "n_windows": 256, "grid": (8, 4)}  # no reported seed
+
+
+def variant(config: Config) -> str:
+    """Another recipe is a result of its own."""
+    return recipes.suffix(config.recipe)
 
 
 def check(config: Config) -> None:
@@ -167,7 +175,7 @@ def _fine(values: np.ndarray) -> FineEstimate:
     return FineEstimate(**vars(stats_ci.estimate(values)))
 
 
-STAGE = Stage(__file__, Config, si_probe_cells.cells, report, smoke=SMOKE, check=check)
+STAGE = Stage(__file__, Config, si_probe_cells.cells, report, smoke=SMOKE, check=check, variant=variant)
 
 if __name__ == "__main__":
     guard(STAGE.main)

@@ -9,6 +9,7 @@ Original   -19.7 after 500,000 steps, on both (one seed)
 Reads      data/pong_random_s*          Writes  results/dqn_pong.{npz,json,log,png}, data/learning/
 Run        python src/dqn_pong.py                   (170 min on 2 cores)
            python src/dqn_pong.py --arms features   (70 min)
+           python src/dqn_pong.py --arms original --seeds 5   (25 min: explores as the original did)
            python src/dqn_pong.py --smoke           (30 s, proves nothing)
 Resume     Stop it when you like: the same command goes on from the last checkpoint with the same curve.
 """
@@ -36,7 +37,7 @@ NOTE = (
     "Published after 10 M frames, as many as in 2.5 M steps, with sticky actions too: DQN -15.9, "
     "linear Blob-PROST 1.8 (Machado et al. 2018)."
 )
-ArmName = Literal["features", "frames", "slow"]
+ArmName = Literal["features", "frames", "slow", "original"]
 
 
 @dataclass(frozen=True)
@@ -47,13 +48,17 @@ class Arm:
     view: Literal["features", "frames"] = "features"
     slow: bool = False
     goes_on: bool = False  # beyond the original's steps
+    as_original: bool = False  # exploration as the original's: from 1 to .1 within all of its steps
 
 
 ARMS: dict[ArmName, Arm] = {
     "features": Arm("DQN on frozen ReSU features", goes_on=True),
     "frames": Arm("DQN on frames, DQN network", "frames"),
     "slow": Arm("DQN on features, slow exploration", slow=True),
+    "original": Arm("DQN on features, exploration 1 to .1 over the whole run", as_original=True),
 }
+USUAL: tuple[ArmName, ...] = ("features", "frames", "slow")
+LEFT = 0.1  # share of random actions at the end of the original's exploration
 # Compared after --steps: is the first above the second?
 PAIRS: tuple[tuple[ArmName, ArmName], ...] = (("features", "slow"), ("features", "frames"))
 
@@ -62,7 +67,7 @@ PAIRS: tuple[tuple[ArmName, ArmName], ...] = (("features", "slow"), ("features",
 class Config:
     """Options."""
 
-    arms: tuple[ArmName, ...] = tuple(ARMS)
+    arms: tuple[ArmName, ...] = USUAL
     seeds: int = 3  # replications: own frames, own fit, own learning, own games
     n_frames: int = 60_000  # of random play, to fit the encoder on [agent steps]
     steps: int = 500_000  # of learning, as the original's [agent steps]
@@ -127,6 +132,16 @@ def claim(c: Config, name: ArmName, steps: int) -> tuple[str, str]:
     return f"{name}, {steps / 1e6:g} M {sign} {LEARNED:g}", words
 
 
+def arm_alone(c: Config) -> bool:
+    """The original's exploration is a result of its own."""
+    return c.arms == ("original",)
+
+
+def variant(config: Config) -> str:
+    """See `arm_alone`."""
+    return "_original" if arm_alone(config) else ""
+
+
 def check(config: Config) -> None:
     """Refuse empty runs, and evaluations between checkpoints."""
     names = ("seeds", "n_frames", "steps", "segment", "replay", "watch", "explore", "slow_explore", "games")
@@ -140,8 +155,9 @@ def cells(run: Run) -> Cells:
     c = run.config
 
     def setting(arm: Arm, seed: int) -> Setting:
-        explore = c.slow_explore if arm.slow else c.explore
-        recipe = Recipe(stops(c, arm)[-1], c.segment, replay=c.replay, watch=c.watch, explore=explore)
+        explore = c.steps if arm.as_original else c.slow_explore if arm.slow else c.explore
+        left = LEFT if arm.as_original else Recipe.epsilon
+        recipe = Recipe(stops(c, arm)[-1], c.segment, replay=c.replay, watch=c.watch, explore=explore, epsilon=left)
         return Setting(
             seed, GAME, arm.view, c.n_frames, c.memory, c.grid, c.games, c.epsilon, c.max_steps, recipe=recipe,
             evaluate_at=(c.steps,),
@@ -171,10 +187,10 @@ def report(c: Config, found: Cells) -> Report:
         arrays[f"curves_{name}"] = rl_cells.curves(its)
         curves[arm.label] = rl_cells.stretched(arrays[f"curves_{name}"], stops(c, arm)[-1], c.more_steps)
     for name, arm in ARMS.items():
-        if name not in found:
+        if name not in found and name in USUAL and not arm_alone(c):
             rows.append(dict.fromkeys(rows[0], "missing") | {"policy": arm.label})
             verdicts += [stats_ci.missing(*claim(c, name, steps), LEARNED) for steps in stops(c, arm)]
-    verdicts += [_compared(better, worse, early) for better, worse in PAIRS]
+    verdicts += [_compared(better, worse, early) for better, worse in PAIRS if not arm_alone(c)]
     figure = partial(
         figures.learning_curves, curves, c.more_steps, {"original": -19.7},
         f"Pong, DQN: return of training games, one line per seed, n = {c.seeds}",
@@ -218,7 +234,7 @@ def _late_note(c: Config, arrays: Mapping[str, np.ndarray]) -> list[str]:
     ]
 
 
-STAGE = Stage(__file__, Config, cells, report, smoke=SMOKE, check=check)
+STAGE = Stage(__file__, Config, cells, report, smoke=SMOKE, check=check, variant=variant)
 
 if __name__ == "__main__":
     guard(STAGE.main)

@@ -16,8 +16,10 @@ import numpy as np
 
 import pong_labels
 import probes
+import recipes
 import resu_controls
 from atari_play import Buffer, random_play
+from recipes import RecipeName
 from resu_conv import ReSUEncoder
 from stage_run import Run, late, measured
 
@@ -111,12 +113,14 @@ class Setting:
     """One cell: a group of codes on one seed's frames of random play (n_frames agent steps).
 
     max_over   emulated frames whose maximum is observed: 2 (the protocol) or 1
+    recipe     of the fit; raw pixels have none
     """
 
     group: Group
     seed: int
     n_frames: int
     max_over: int = late(OBSERVED)
+    recipe: RecipeName = late("ours")
 
     @property
     def codes(self) -> list[Code]:
@@ -169,7 +173,7 @@ def measure(run: Run, s: Setting) -> dict[str, Any]:
         found = {code.label: results[0] for code, results in zip(s.codes, probed, strict=True)}
     else:
         episodes, found = buffer.episode_frames(), {}
-        fitted = ReSUEncoder(n_layers=max(code.layer for code in s.codes)).fit(episodes)
+        fitted = recipes.encoder(s.recipe, n_layers=max(code.layer for code in s.codes)).fit(episodes)
         if s.group != "edge":
             result["correlations"] = [fitted.correlations_, *(layer.correlations for layer in fitted.upper_)]
         for (filters, grid), codes in itertools.groupby(s.codes, lambda code: (code.filters, code.grid)):
@@ -189,7 +193,7 @@ def _variant(
 ) -> ReSUEncoder:
     """The encoder with a control's filters in its last layer, or on other cells."""
     if grid is not None:
-        return ReSUEncoder(grid=grid).fit_moments(fitted.moments_, fitted.mean_.shape)
+        return ReSUEncoder(**fitted.options | {"grid": grid}).fit_moments(fitted.moments_, fitted.mean_.shape)
     if filters == "random":
         upper = fitted.n_layers > 1
         return (
@@ -200,14 +204,15 @@ def _variant(
     return resu_controls.frame_differences(fitted) if filters == "differences" else fitted
 
 
-def cells(run: Run, max_over: int = OBSERVED) -> Cells:
+def cells(run: Run, max_over: int = OBSERVED, recipe: RecipeName = "ours") -> Cells:
     """Of every group a cell per seed, 0 to seeds - 1: the probing stages share them."""
     c = run.config
     groups = dict.fromkeys(code.group for code in codes_of(max_over))
-    return {
-        group: [run.cell(measure, Setting(group, seed, c.n_frames, max_over)) for seed in range(c.seeds)]
-        for group in groups
-    }
+
+    def setting(group: Group, seed: int) -> Setting:
+        return Setting(group, seed, c.n_frames, max_over, "ours" if group == "raw" else recipe)
+
+    return {group: [run.cell(measure, setting(group, seed)) for seed in range(c.seeds)] for group in groups}
 
 
 def r2_of(found: Cells) -> dict[str, np.ndarray]:

@@ -18,8 +18,10 @@ import numpy as np
 
 import figures
 import pong_probe_cells
+import recipes
 import stats_ci
 from pong_probe_cells import CODES, OBSERVED, ORIGINAL, TARGETS, Cells, of_target
+from recipes import RecipeName
 from stage_io import guard, require_positive
 from stage_report import Report
 from stage_run import Run, Stage
@@ -59,6 +61,7 @@ class Config:
     seeds: int = 5  # replications: own frames, own fit, own probe
     n_frames: int = 60_000  # per seed [agent steps]
     max_over: int = OBSERVED  # emulated frames whose maximum is observed: 2 (the protocol) or 1
+    recipe: RecipeName = "ours"  # of the fit: ours, or the original's as near as it can be inferred
     smoke: bool = False  # seconds, proves nothing
 
 
@@ -71,13 +74,13 @@ def check(config: Config) -> None:
 
 
 def variant(config: Config) -> str:
-    """The newest frame alone is a result of its own."""
-    return "" if config.max_over == OBSERVED else "_newest"
+    """The newest frame alone, and another recipe, are results of their own."""
+    return ("" if config.max_over == OBSERVED else "_newest") + recipes.suffix(config.recipe)
 
 
 def cells(run: Run) -> Cells:
     """Of every group of codes a cell per seed."""
-    return pong_probe_cells.cells(run, run.config.max_over)
+    return pong_probe_cells.cells(run, run.config.max_over, run.config.recipe)
 
 
 def report(c: Config, found: Cells) -> Report:

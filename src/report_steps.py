@@ -31,6 +31,7 @@ class Step:
         return f"python src/{self.script}.py {self.options}".rstrip()
 
 
+IN_ITS_RECIPE = "The same under the original's recipe of fitting and streaming, as near as it can be inferred."
 STEPS = (
     Step("bench_core", "core", "bench_core", "", "Core speed", "Exact moments and encoding against torch, one run."),
     Step(
@@ -83,6 +84,14 @@ STEPS = (
         "What can be read off the code by one matrix?",
     ),
     Step(
+        "probe_pong_original",
+        "2",
+        "probe_pong",
+        "--recipe original",
+        "Stage 2: linear probes on Pong, the original's recipe",
+        IN_ITS_RECIPE,
+    ),
+    Step(
         "probe_pong_newest",
         "2",
         "probe_pong",
@@ -115,12 +124,28 @@ STEPS = (
         "Is only the derivative universal?",
     ),
     Step(
+        "asteroids_enduro_stress_original",
+        "11",
+        "asteroids_enduro_stress",
+        "--recipe original --seeds 5",
+        "Stage 11: filters of five games, the original's recipe",
+        IN_ITS_RECIPE,
+    ),
+    Step(
         "depth_ablation_si",
         "8",
         "depth_ablation_si",
         "",
         "Stage 8: depth, on Space Invaders",
         "Does a third layer earn its keep, against controls of equal size?",
+    ),
+    Step(
+        "depth_ablation_si_original",
+        "8",
+        "depth_ablation_si",
+        "--recipe original",
+        "Stage 8: depth, the original's recipe",
+        IN_ITS_RECIPE,
     ),
     Step(
         "bc_pong",
@@ -164,6 +189,14 @@ STEPS = (
         "Does relabelling the clone's own games help?",
     ),
     Step(
+        "bc_games_breakout_dagger_selecting",
+        "4",
+        "bc_games",
+        "--game breakout --dagger-rounds 8 --memory 8 --grid 28 12",
+        "Stage 4: imitating the Breakout expert, with aggregation, on filters that select",
+        "With 4 filters over 8 frames: is it ReSU's filters, or any?",
+    ),
+    Step(
         "bc_games_space_invaders",
         "4",
         "bc_games",
@@ -203,6 +236,14 @@ STEPS = (
         "Stage 5: from Pong to Breakout",
         "Does streaming a Pong encoder match fitting anew?",
     ),
+    Step(
+        "bc_breakout_original",
+        "5",
+        "bc_breakout",
+        "--recipe original --seeds 10",
+        "Stage 5: from Pong to Breakout, the original's recipe",
+        IN_ITS_RECIPE,
+    ),
     Step("bc_breakout_sticky0", "5", "bc_breakout", "--sticky 0 --seeds 5", "Stage 5 without sticky actions", STICKY_0),
     Step(
         "bc_pong_cnn_tuning",
@@ -230,12 +271,28 @@ STEPS = (
         "Where does streaming pay?",
     ),
     Step(
+        "transfer_matrix_original",
+        "9a 9b",
+        "transfer_matrix",
+        "--recipe original --breakout-seeds 10",
+        "Stages 9a and 9b: adaptation, the original's recipe",
+        IN_ITS_RECIPE,
+    ),
+    Step(
         "transfer_forgetting",
         "9c",
         "transfer_forgetting",
         "",
         "Stage 9c: forgetting",
         "What is left of Pong after Breakout?",
+    ),
+    Step(
+        "transfer_forgetting_original",
+        "9c",
+        "transfer_forgetting",
+        "--recipe original",
+        "Stage 9c: forgetting, the original's recipe",
+        IN_ITS_RECIPE,
     ),
     Step(
         "ppo_pong",
@@ -284,6 +341,14 @@ STEPS = (
         "",
         "Stage 7: DQN begun as a clone",
         "Does it collapse, and what keeps it from that?",
+    ),
+    Step(
+        "dqn_pong_original",
+        "7",
+        "dqn_pong",
+        "--arms original --seeds 5",
+        "Stage 7: DQN, exploring as the original did",
+        "Does it learn nothing in 500,000 steps?",
     ),
     Step("bench_play", "play", "bench_play", "", "Speed of play", "What does a clone cost on top of the emulator?"),
     Step("bc_pong_eval", "4a", "bc_pong_eval"),

@@ -13,11 +13,18 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
-def as_ridge(ridge: Any) -> float:
-    """ridge as a float. Raises ValueError if it is no finite number of at least 0."""
+def as_ridge(ridge: Any, name: str = "ridge") -> float:
+    """ridge as a float. Raises ValueError naming `name` if it is no finite number of at least 0."""
     if not _is_number(ridge) or not 0 <= ridge < np.inf:
-        raise ValueError(f"ridge must be a finite number of at least 0, not {ridge!r}")
+        raise ValueError(f"{name} must be a finite number of at least 0, not {ridge!r}")
     return float(ridge)
+
+
+def as_choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
+    """value, one of some words. Raises ValueError naming `name` if it is none of them."""
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}, not {value!r}")
+    return str(value)
 
 
 def as_decay(alpha: Any) -> float:

@@ -16,14 +16,16 @@ import resu_files
 import resu_moments
 import resu_patch_events
 import resu_patch_layers
-from resu_checks import as_count, as_flag, as_grid, as_ridge
+from resu_checks import as_choice, as_count, as_flag, as_grid, as_ridge
 from resu_layers import FirstLayer, Layers, as_episode, expect
 from resu_online import OnlineCode, OnlineEncoder
-from resu_patch_layers import PatchLayer
+from resu_patch_layers import PatchLayer, PatchOptions
+from resu_patch_moments import NEIGHBOURHOOD
 from resu_patch_sums import Run
 
 FORMAT = "ReSUEncoder-1"
 OPTIONS = "memory horizon n_units grid n_layers center ridge memory2 horizon2 n_units2 n_windows2"  # of the constructor
+LATER = "absolute_ridge future2"  # options that older files lack
 
 
 class ReSUEncoder:
@@ -41,9 +43,12 @@ class ReSUEncoder:
     n_layers    1, 2 or 3; the features are those of the topmost layer unless `encode_layers` is asked for others
     center      subtract each pixel's own mean (the layers above always centre their maps)
     ridge       added to the covariances of every layer, relative to their largest eigenvalue; at least 0  [1]
+    absolute_ridge   added to them as it is; at least 0  [layer 1: (grey value / 255)^2; above: variance of a response]
     memory2     S, steps of the maps below that a filter of layers 2 and 3 sees, in a 3 x 3 neighbourhood  [agent steps]
-    horizon2    steps ahead that it is fitted to predict, of the neighbourhood's centre  [agent steps]
-    n_units2    K2, filters of layers 2 and 3, at most 2 K horizon2
+    horizon2    steps ahead that it is fitted to predict  [agent steps]
+    n_units2    K2, filters of layers 2 and 3, at most 2 K horizon2 (nine times as many
+                with "patch")
+    future2     what they predict of the neighbourhood: its "center", or the whole "patch"
     n_windows2  most windows of frames that their moments use, with all positions: evenly spaced runs of 256, or simply
                 all where there are no more
     Attributes, once fitted:
@@ -89,24 +94,29 @@ class ReSUEncoder:
         horizon2: int = 2,
         n_units2: int = 8,
         n_windows2: int = 1_000_000,
+        absolute_ridge: float = 0.0,
+        future2: str = "center",
     ) -> None:
         self.memory, self.horizon = as_count("memory", memory), as_count("horizon", horizon)
         self.n_units = as_count("n_units", n_units, min(self.memory, self.horizon), "min(memory, horizon)")
         self.n_layers, self.grid = as_count("n_layers", n_layers, 3), as_grid(grid)
         self.center, self.ridge = as_flag("center", center), as_ridge(ridge)
+        self.absolute_ridge = as_ridge(absolute_ridge, "absolute_ridge")
+        self.future2 = as_choice("future2", future2, ("center", "patch"))
         self.memory2, self.horizon2 = as_count("memory2", memory2), as_count("horizon2", horizon2)
         self.n_units2, self.n_windows2 = as_count("n_units2", n_units2), as_count("n_windows2", n_windows2)
-        if self.n_layers > 1 and self.n_units2 > 2 * self.n_units * self.horizon2:
+        most = 2 * self.n_units * self.horizon2 * (NEIGHBOURHOOD**2 if future2 == "patch" else 1)
+        if self.n_layers > 1 and self.n_units2 > most:
+            places = " * 9" if future2 == "patch" else ""
             raise ValueError(
-                f"the layers above need n_units2 <= 2 * n_units * horizon2 = {2 * self.n_units * self.horizon2}, "
-                f"not {n_units2}"
+                f"the layers above need n_units2 <= 2 * n_units * horizon2{places} = {most}, not {n_units2}"
             )
         self._layers: Layers | None = None
 
     @property
     def options(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        return {name: getattr(self, name) for name in OPTIONS.split()}
+        return {name: getattr(self, name) for name in f"{OPTIONS} {LATER}".split()}
 
     @property
     def n_features(self) -> int:
@@ -164,14 +174,16 @@ class ReSUEncoder:
         height, width = (int(size) for size in frame_shape)
         if moments.n_series != height * width:
             raise ValueError(f"these moments hold {moments.n_series} pixels, not {height} x {width}")
-        directions = resu_core.canonical_directions(moments, self.n_units, self.ridge)
+        absolute = self.absolute_ridge * 255.0**2
+        directions = resu_core.canonical_directions(moments, self.n_units, self.ridge, absolute_ridge=absolute)
         mean = moments.mean if self.center else np.zeros(height * width)
         return FirstLayer.build(directions.filters, directions.correlations, mean.reshape(height, width), self.grid)
 
     def _fit_above(self, layers: Layers, episodes: list[np.ndarray], runs: list[Run], device: str) -> Layers:
         """The layers with one more on top, fitted on the maps of the topmost one."""
-        options = self.memory2, self.horizon2, self.n_units2, self.ridge
-        layer = resu_patch_events.fit_above(layers, episodes, runs, *options, device)
+        windows = self.memory2, self.horizon2, self.n_units2
+        options = PatchOptions(*windows, self.ridge, self.absolute_ridge, self.future2)
+        layer = resu_patch_events.fit_above(layers, episodes, runs, options, device)
         return Layers(layers.first, (*layers.upper, layer))
 
     def with_filters(self, filters: np.ndarray, mean: np.ndarray) -> Self:
@@ -348,6 +360,7 @@ class ReSUEncoder:
             raise ValueError(f"{path} is not an encoder file of a known version ({FORMAT})")
         try:
             options: dict[str, Any] = {name: data[name][()] for name in OPTIONS.split()}
+            options |= {name: data[name].item() for name in LATER.split() if name in data}
             encoder = cls(**options)
             first = encoder._first_of(data["filters"], data["correlations"], data["mean"])
             upper = [

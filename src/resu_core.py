@@ -68,8 +68,8 @@ class CanonicalDirections:
     spectrum: np.ndarray
 
 
-def inverse_sqrt(covariance: np.ndarray, ridge: float = 0.0) -> np.ndarray:
-    """Symmetric inverse square root of a covariance (d, d) plus ridge * its largest eigenvalue * I.
+def inverse_sqrt(covariance: np.ndarray, ridge: float = 0.0, absolute_ridge: float = 0.0) -> np.ndarray:
+    """Symmetric inverse square root of a covariance (d, d) plus (ridge * its largest eigenvalue + absolute_ridge) * I.
 
     Directions without variance (eigenvalue below d * 2.2e-16 of the largest) are left out: a pseudo-inverse.
     Raises   ValueError if the matrix is not finite or has no positive eigenvalue.
@@ -80,7 +80,7 @@ def inverse_sqrt(covariance: np.ndarray, ridge: float = 0.0) -> np.ndarray:
     largest = values[-1]
     if largest <= 0:
         raise ValueError("the input has no variance (it is constant): nothing to fit")
-    values = values + ridge * largest
+    values = values + ridge * largest + absolute_ridge
     kept = values > len(values) * np.finfo(float).eps * largest
     scaled = vectors[:, kept] / np.sqrt(np.sqrt(values[kept]))
     return scaled @ scaled.T
@@ -95,7 +95,11 @@ def fix_signs(filters: np.ndarray) -> np.ndarray:
 
 
 def canonical_directions(
-    moments: PastFutureMoments, n_units: int, ridge: float = 1e-6, center: bool | None = None
+    moments: PastFutureMoments,
+    n_units: int,
+    ridge: float = 1e-6,
+    center: bool | None = None,
+    absolute_ridge: float = 0.0,
 ) -> CanonicalDirections:
     """Past-future CCA by one SVD of the whitened cross-covariance.
 
@@ -107,6 +111,8 @@ def canonical_directions(
              up: a larger one gives smoother filters and smaller correlations. Being relative, it gives the same
              correlations for rescaled input. 0 is plain CCA; directions without variance are then left out.
     center   passed on to `LagMoments.matrices`, where given: False for moments that are not centred
+    absolute_ridge  a >= 0, added to the variances as it is  [square of the input's unit]: what varies much less than
+             sqrt(a) counts as noise, whatever else varies. The two ridges add up
 
     Returns  CanonicalDirections: filters (k, m) newest tap first, correlations (k,) in [0, 1] descending.
              The largest tap of each filter is positive.
@@ -123,9 +129,14 @@ def canonical_directions(
     c_pp, c_fp, c_ff = moments.matrices() if center is None else moments.matrices(center)  # type: ignore[call-arg]
     unit = getattr(moments, "unit", 1.0)
     n_units, ridge = as_count("n_units", n_units, min(c_fp.shape), "min(memory, horizon)"), as_ridge(ridge)
+    absolute = as_ridge(absolute_ridge, "absolute_ridge") / unit / unit
+    if absolute == np.inf:
+        raise ValueError(
+            f"an absolute_ridge of {absolute_ridge} is more than float64 holds beside the input's variance"
+        )
     if moments.n_windows < sum(c_fp.shape):
         raise ValueError(f"{moments.n_windows} windows are too few for {sum(c_fp.shape)} lags: give more steps")
-    whiten_p, whiten_f = inverse_sqrt(c_pp, ridge), inverse_sqrt(c_ff, ridge)
+    whiten_p, whiten_f = (inverse_sqrt(covariance, ridge, absolute) for covariance in (c_pp, c_ff))
     _, spectrum, v_t = linalg.svd(whiten_f @ c_fp @ whiten_p, full_matrices=False)
     with np.errstate(over="ignore"):
         filters = v_t[:n_units] @ whiten_p / unit
@@ -167,6 +178,7 @@ class ReSU(TransformerMixin, BaseEstimator):
     center      subtract each series' own mean
     ridge       r >= 0, added to the covariances of past and future as a fraction of their largest eigenvalues, see
                 `canonical_directions`  [1]
+    absolute_ridge   a >= 0, added to them as it is  [u^2]
     flat        transform to (T, P * 2 k) rather than (T, P, 2 k), as the next step of a Pipeline expects it
 
     Attributes, once fitted to P series in units u
@@ -196,6 +208,7 @@ class ReSU(TransformerMixin, BaseEstimator):
         center: bool = True,
         ridge: float = 1e-6,
         flat: bool = False,
+        absolute_ridge: float = 0.0,
     ) -> None:
         self.memory = memory
         self.horizon = horizon
@@ -203,6 +216,7 @@ class ReSU(TransformerMixin, BaseEstimator):
         self.center = center
         self.ridge = ridge
         self.flat = flat
+        self.absolute_ridge = absolute_ridge
 
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: N803
         """Fit on one episode X (T, P), uint8 or float; y is ignored.
@@ -241,11 +255,11 @@ class ReSU(TransformerMixin, BaseEstimator):
         """No moments yet, for these parameters, which are looked at here. Raises ValueError if one is out of range."""
         moments = LagMoments(self.memory, self.horizon, self.center)
         as_count("n_units", self.n_units, min(moments.memory, moments.horizon), "min(memory, horizon)")
-        as_ridge(self.ridge)
+        as_ridge(self.ridge), as_ridge(self.absolute_ridge, "absolute_ridge")
         return moments
 
     def _set_fitted(self, moments: LagMoments) -> Self:
-        directions = canonical_directions(moments, self.n_units, self.ridge)
+        directions = canonical_directions(moments, self.n_units, self.ridge, absolute_ridge=self.absolute_ridge)
         self.moments_, self.flat_ = moments, bool(self.flat)
         self.filters_, self.correlations_ = directions.filters, directions.correlations
         self.mean_ = moments.mean if moments.center else np.zeros(moments.n_series)

@@ -144,6 +144,11 @@ class LagMoments:
         return 0 if self.counted is None else self.counted.n
 
     @property
+    def n_open(self) -> int:
+        """Steps of the open episode that the next update's windows may begin with, at most L - 1."""
+        return 0 if self._tail is None else len(self._tail)
+
+    @property
     def exact(self) -> bool:
         """True while every sum is an integer."""
         return self.counted is None or self.counted.exact
@@ -237,9 +242,17 @@ class LagMoments:
 
         Raises   ValueError if alpha is no number in (0, 1].
         """
-        alpha = as_decay(alpha)
-        if alpha < 1 and self.counted is not None:
-            self.counted = self.counted.times(alpha)
+        return self.weigh(as_decay(alpha))
+
+    def weigh(self, factor: float) -> Self:
+        """Multiply every sum and the count by factor > 0, as `decay`: what comes then weighs less, or more, beside it.
+
+        Raises   ValueError if factor is no positive finite number.
+        """
+        if not 0 < factor < np.inf:
+            raise ValueError(f"factor must be a positive finite number, not {factor!r}")
+        if factor != 1 and self.counted is not None:
+            self.counted = self.counted.times(factor)
         return self
 
     def copy(self) -> LagMoments:

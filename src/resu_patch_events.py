@@ -11,7 +11,7 @@ import numpy as np
 
 import resu_core
 from resu_layers import Layers
-from resu_patch_layers import PatchLayer, fit_patch_layer, layer_of
+from resu_patch_layers import PatchLayer, PatchOptions, fit_patch_layer, layer_of
 from resu_patch_sums import FULL, MapSums, Run
 
 SAMPLES = 64  # steps that are looked at to see what is usual
@@ -39,39 +39,33 @@ def fit_above(
     layers: Layers,
     episodes: Sequence[np.ndarray],
     runs: Sequence[Run],
-    memory: int,
-    horizon: int,
-    n_units: int,
-    ridge: float,
+    options: PatchOptions,
     device: str = "",
 ) -> PatchLayer:
-    """Canonical directions between the past of a 3 x 3 patch of the topmost maps and its centre's future.
+    """Canonical directions between the past of a 3 x 3 patch of the topmost maps and its future, or its centre's.
 
     episodes   each (T, H, W) uint8       runs     of `resu_patch_layers.spread_runs`
-    ridge      relative, as in `resu_core.canonical_directions`
     device     of torch, to count on; default: none
     Raises     ValueError as `resu_core.canonical_directions`.
     """
     rest, share, power = usual(layers, episodes, runs)
     if share > SPARSE:
-        return fit_patch_layer(
-            lambda episode, start, stop: layers.maps(episodes[episode], start, stop),
-            runs, memory, horizon, n_units, ridge,
-        )  # fmt: skip
+        return fit_patch_layer(lambda episode, *span: layers.maps(episodes[episode], *span), runs, options)
     bits, expected = 0, power * sum(stop - start for _, start, stop in runs) * 2**ROOM
     while expected / 4**bits > FULL:
         bits += 1
-    sums = _sums(layers, memory, horizon, rest, bits, device).count(episodes, runs)
+    sums = _sums(layers, options, rest, bits, device).count(episodes, runs)
     while sums.power >= FULL:  # the samples misled
         bits += ROOM
-        sums = _sums(layers, memory, horizon, rest, bits, device).count(episodes, runs)
-    return layer_of(sums.moments(), n_units, ridge)
+        sums = _sums(layers, options, rest, bits, device).count(episodes, runs)
+    return layer_of(sums.moments(), options)
 
 
-def _sums(layers: Layers, memory: int, horizon: int, rest: np.ndarray, bits: int, device: str) -> MapSums:
+def _sums(layers: Layers, options: PatchOptions, rest: np.ndarray, bits: int, device: str) -> MapSums:
     """Nothing is counted yet."""
+    windows = options.memory, options.horizon
     if not device:
-        return MapSums(layers, memory, horizon, rest, bits)
+        return MapSums(layers, *windows, rest, bits, options.future)
     import resu_torch_sums  # torch takes seconds to load, and most who fit do without
 
-    return resu_torch_sums.TorchSums(layers, memory, horizon, rest, bits, device)
+    return resu_torch_sums.TorchSums(layers, *windows, rest, bits, device, options.future)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,6 +33,22 @@ class PatchLayer:
     correlations: np.ndarray
     spectrum: np.ndarray
     mean: np.ndarray
+
+
+class PatchOptions(NamedTuple):
+    """How a layer above the first is fitted.
+
+    memory, horizon   steps of past and future       n_units   K
+    ridge, absolute_ridge   as in `resu_core.canonical_directions`; maps are in standard deviations of a response
+    future    what is predicted: "center", the maps at the middle of the patch, or "patch", at all of its 3 x 3 places
+    """
+
+    memory: int
+    horizon: int
+    n_units: int
+    ridge: float = 1e-6
+    absolute_ridge: float = 0.0
+    future: str = "center"
 
 
 def above(layer: PatchLayer, lower: np.ndarray, reach: int, area: np.ndarray) -> Above:
@@ -84,27 +101,25 @@ def spread_runs(lengths: Sequence[int], window: int, n_windows: int) -> list[tup
 def fit_patch_layer(
     maps_of: Callable[[int, int, int], np.ndarray],
     runs: Sequence[tuple[int, int, int]],
-    memory: int,
-    horizon: int,
-    n_units: int,
-    ridge: float,
+    options: PatchOptions,
 ) -> PatchLayer:
-    """Canonical directions between a patch's past and its centre's future.
+    """Canonical directions between a patch's past and its future.
 
     maps_of  (episode, first step, last step + 1) -> maps below (T, H, W, M) float32, uncentred
     runs     of `spread_runs`
-    ridge    relative, as in `resu_core.canonical_directions`
     Raises   ValueError as `resu_core.canonical_directions`.
     """
     shift = np.mean([maps_of(*run).mean(axis=0, dtype=np.float64) for run in runs[::GLIMPSE]], axis=0)
-    moments = PatchMoments(memory, horizon, shift)
+    moments = PatchMoments(options.memory, options.horizon, shift, options.future)
     for run in runs:
         moments.update(maps_of(*run))
-    return layer_of(moments, n_units, ridge)
+    return layer_of(moments, options)
 
 
-def layer_of(moments: PatchMoments, n_units: int, ridge: float) -> PatchLayer:
+def layer_of(moments: PatchMoments, options: PatchOptions) -> PatchLayer:
     """The layer of these moments. Raises ValueError as `resu_core.canonical_directions`."""
-    directions = resu_core.canonical_directions(moments, n_units, ridge)
-    shape = (n_units, moments.memory, NEIGHBOURHOOD, NEIGHBOURHOOD, moments.n_maps)
+    directions = resu_core.canonical_directions(
+        moments, options.n_units, options.ridge, absolute_ridge=options.absolute_ridge
+    )
+    shape = (options.n_units, moments.memory, NEIGHBOURHOOD, NEIGHBOURHOOD, moments.n_maps)
     return PatchLayer(directions.filters.reshape(shape), directions.correlations, directions.spectrum, moments.mean)

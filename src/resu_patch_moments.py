@@ -29,17 +29,18 @@ DIRECT = 4  # runs up to this many times a window are counted step by step
 
 
 class PatchMoments:
-    """Second moments of past patches and future centres of feature maps, centred by each position's own mean.
+    """Second moments of patches of feature maps, past and future, centred by each position's own mean.
 
     past    3 x 3 neighbourhood of M maps over `memory` steps, newest first: d_p = memory * 9 * M, ordered (step, row,
             column, map)
-    future  the centre's M maps over the next `horizon` steps:               d_f = horizon * M
+    future  over the next `horizon` steps, the M maps of the centre ("center"): d_f = horizon * M, or of the whole
+            neighbourhood ("patch"): d_f = horizon * 9 * M, ordered like the past, but oldest first
     shift   (H, W, M) a provisional mean, taken off before anything is summed: nothing large is left to cancel
     n_windows counts samples (windows times positions on the screen).
     """
 
-    def __init__(self, memory: int, horizon: int, shift: np.ndarray) -> None:
-        self.memory, self.horizon = memory, horizon
+    def __init__(self, memory: int, horizon: int, shift: np.ndarray, future: str = "center") -> None:
+        self.memory, self.horizon, self.future = memory, horizon, future
         self.shift = np.asarray(shift, np.float64)
         height, width, self.n_maps = shift.shape
         self.n_windows = 0
@@ -50,15 +51,14 @@ class PatchMoments:
         self._sums = np.zeros((lags, height, width, self.n_maps))  # at each window position
         self._matrices: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None  # of what was counted so far
 
-    @classmethod
-    def of_sums(
-        cls, memory: int, horizon: int, shift: np.ndarray, products: np.ndarray, sums: np.ndarray, n_steps: int
-    ) -> Self:
-        """Moments that were summed elsewhere: products (L, L, M, 25, M) and sums (L, H, W, M) of n_steps windows."""
-        moments = cls(memory, horizon, shift)
-        moments._products, moments._sums, moments._n_steps = products, sums, n_steps
-        moments.n_windows = n_steps * moments.shift.shape[0] * moments.shift.shape[1]
-        return moments
+    def add_sums(self, products: np.ndarray, sums: np.ndarray, n_steps: int) -> Self:
+        """Add what was summed elsewhere: products (L, L, M, 25, M) and sums (L, H, W, M) of n_steps windows."""
+        self._matrices = None
+        self._products += products
+        self._sums += sums
+        self._n_steps += n_steps
+        self.n_windows += n_steps * self.shift.shape[0] * self.shift.shape[1]
+        return self
 
     @property
     def n_lags(self) -> int:
@@ -103,16 +103,12 @@ class PatchMoments:
     def merge(self, other: PatchMoments) -> Self:
         """Add the windows that `other` counted about the same shift.
 
-        Raises   ValueError if memory, horizon or shift differ.
+        Raises   ValueError if memory, horizon, future or shift differ.
         """
-        if (other.memory, other.horizon) != (self.memory, self.horizon) or not np.array_equal(other.shift, self.shift):
-            raise ValueError("only moments of equal memory, horizon and shift can be merged")
-        self._matrices = None
-        self._products += other._products
-        self._sums += other._sums
-        self._n_steps += other._n_steps
-        self.n_windows += other.n_windows
-        return self
+        kinds = [(one.memory, one.horizon, one.future) for one in (self, other)]
+        if kinds[0] != kinds[1] or not np.array_equal(other.shift, self.shift):
+            raise ValueError("only moments of equal memory, horizon, future and shift can be merged")
+        return self.add_sums(other._products, other._sums, other._n_steps)
 
     def _centred_products(self) -> np.ndarray:
         """`_products` less those of the windows' own means, per sample."""
@@ -141,7 +137,8 @@ class PatchMoments:
         products = self._centred_products()
         around = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
         past = [(self.memory - 1 - j, dy, dx) for j in range(self.memory) for dy, dx in around]
-        future = [(self.memory + j, 0, 0) for j in range(self.horizon)]
+        ahead = around if self.future == "patch" else [(0, 0)]
+        future = [(self.memory + j, dy, dx) for j in range(self.horizon) for dy, dx in ahead]
         places = past + future
         n, m = len(places), self.n_maps
         joint = np.empty((n, m, n, m))

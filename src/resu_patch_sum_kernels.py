@@ -57,7 +57,7 @@ class Sums(NamedTuple):
     a pixel with map i at the pixel (dy - 2, dx - 2) away, k steps before.
 
     inner   (L, 5, M, 5, M) int64 [k]: pairs that every a with a + k < L has in common
-    outer   (L, L, 5, M, 5, M) int64 [a, k]: the others; at k = 0 only dy <= 2, and beyond the past only the middle nine
+    outer   (L, L, 5, M, 5, M) int64 [a, k]: the others; at k = 0 only dy <= 2, and from `wide` on only the middle nine
     level   (P, M) int64, levels (L, P, M) int64: the same for the deviations themselves
     power   (M,) float64: sums of their squares
     """
@@ -175,7 +175,7 @@ def _add_products(slots, reach, half, width, deviating, out):
 
 
 @njit()
-def _count(r, n_windows, memory, width, deviating, sums, scratch):
+def _count(r, n_windows, wide, width, deviating, sums, scratch):
     """Count what deviates now, step r of a run of n_windows windows, with the steps before it."""
     n_lags = sums.levels.shape[0]
     newer = r % n_lags
@@ -193,7 +193,7 @@ def _count(r, n_windows, memory, width, deviating, sums, scratch):
                 for i in range(values.shape[1]):
                     sums.levels[a, p, i] += values[q, i]
     for k in range(min(r, n_lags - 1) + 1):
-        s, reach = r - k, REACH if k < memory else 1  # beyond the past there is only the centre's future
+        s, reach = r - k, REACH if k < wide else 1
         slots = s % n_lags, newer
         if n_lags - 1 - k <= s < n_windows:
             _add_products(slots, reach, k == 0, width, deviating, sums.inner[k])
@@ -221,11 +221,12 @@ def _note(fresh, moved, response, rest, deviating):
 
 
 @njit(nogil=True)
-def count_first(frames, span, bank, events, rest, memory, deviating, sums):
+def count_first(frames, span, bank, events, rest, wide, deviating, sums):
     """Count the maps of layer 1 in a run of one episode.
 
     frames   (T, P) uint8     span   (begin, start, stop): windows lie within steps start .. stop - 1; layer 1 begins at
              step `begin` = start
+    wide     steps apart below which all offsets count; from there on one of the two is the middle of its patch
     events, deviating   scratch, as `new_events` and `new_deviating` make it     sums   added to
     """
     _, start, stop = span
@@ -239,7 +240,7 @@ def count_first(frames, span, bank, events, rest, memory, deviating, sums):
         else:
             n_changed = advance_events(frames[t - 1], frames[t], t, bank, events)
         _note(t == start, events.moved[:n_changed], events.response, rest, deviating)
-        _count(t - start, n_windows, memory, rest.width, deviating, sums, scratch)
+        _count(t - start, n_windows, wide, rest.width, deviating, sums, scratch)
 
 
 @njit(nogil=True)
@@ -247,10 +248,10 @@ def count_above(frames, span, lower, above, patches, windows, deviating, sums):
     """Count the maps of the topmost layer in a run of one episode; as `count_first`, but for
 
     span     (begin, start, stop): what the layers must have seen before step `start` begins at step `begin`
-    lower    (bank, events)     above, patches   as in `encode_layers`     windows   (rest, memory)
+    lower    (bank, events)     above, patches   as in `encode_layers`     windows   (rest, wide)
     """
     begin, start, stop = span
-    rest, memory = windows
+    rest, wide = windows
     moved, response = lower[1].moved, patches[len(patches) - 1].response
     n_windows = stop - start - sums.levels.shape[0] + 1
     scratch = np.empty_like(sums.inner[0])
@@ -259,4 +260,4 @@ def count_above(frames, span, lower, above, patches, windows, deviating, sums):
         n_changed = advance_layers(frames, t, t == begin, lower, above, patches)
         _note(t == begin, moved[:n_changed], response, rest, deviating)
         if t >= start:
-            _count(t - start, n_windows, memory, rest.width, deviating, sums, scratch)
+            _count(t - start, n_windows, wide, rest.width, deviating, sums, scratch)

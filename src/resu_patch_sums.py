@@ -30,13 +30,18 @@ class MapSums:
     layers   fitted       memory, horizon   of the layer to come
     rest     (P, K) int32 responses that are usual; what is counted are deviations from them
     bits     binary digits that are rounded away, so that sums of products fit into 64 bits
+    future   "center" or "patch", as in `PatchMoments`
     """
 
-    def __init__(self, layers: Layers, memory: int, horizon: int, rest: np.ndarray, bits: int) -> None:
+    def __init__(
+        self, layers: Layers, memory: int, horizon: int, rest: np.ndarray, bits: int, future: str = "center"
+    ) -> None:
         self.layers, self.memory, self.horizon, self.bits = layers, memory, horizon, bits
         self.rest = rounded(rest.astype(np.int64), bits).astype(np.int32)
         self.n_steps = 0  # windows in time
         self._sums: deque[Sums] = deque()  # one per thread that counted
+        self.future = future
+        self._wide = memory + horizon if future == "patch" else memory  # steps between two patches, no mere centres
         self._shape = memory + horizon, rest.shape[0], 2 * rest.shape[1]
 
     def count(self, episodes: Sequence[np.ndarray], runs: Sequence[Run]) -> MapSums:
@@ -59,10 +64,10 @@ class MapSums:
         if above:
             patches = resu_patch_kernels.new_patches(above)
             resu_patch_sum_kernels.count_above(
-                pixels, span, (bank, events), above, patches, (rest, self.memory), deviating, sums
+                pixels, span, (bank, events), above, patches, (rest, self._wide), deviating, sums
             )
         else:
-            resu_patch_sum_kernels.count_first(pixels, span, bank, events, rest, self.memory, deviating, sums)
+            resu_patch_sum_kernels.count_first(pixels, span, bank, events, rest, self._wide, deviating, sums)
         self._sums.append(sums)
 
     @property
@@ -104,6 +109,5 @@ class MapSums:
         shape = (*self.layers.first.mean.shape, n_maps)
         shift = (resu_core.rectify(self.rest.astype(np.float64)) * unit).reshape(shape)
         scaled = products * np.multiply.outer(unit, unit)[:, None]
-        return PatchMoments.of_sums(
-            self.memory, self.horizon, shift, scaled, (levels * unit).reshape(n_lags, *shape), self.n_steps
-        )
+        moments = PatchMoments(self.memory, self.horizon, shift, self.future)
+        return moments.add_sums(scaled, (levels * unit).reshape(n_lags, *shape), self.n_steps)

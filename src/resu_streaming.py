@@ -1,21 +1,27 @@
 """A ReSU encoder that keeps learning: moments updated chunk by chunk, refitted by one small SVD.
 
-Two clocks. alpha = 1 adds: nothing is forgotten, and after any number of chunks the encoder is bitwise the one fitted
-on all frames at once. alpha < 1 forgets: before each chunk all earlier sums and their count are multiplied by alpha,
-so a window that is c chunks old weighs alpha^c. The weights are normalised by the decayed count, so the first chunk
-fully determines the moments: nothing is ever averaged with zero.
+What a chunk does to the moments M (sums over n windows, divided by n) that were there before it:
+
+    clock "sums"       its windows are added; before, all earlier sums and their count are multiplied by alpha, so a
+                       window that is c chunks old weighs alpha^c. alpha = 1 forgets nothing: after any number of
+                       chunks the encoder is bitwise the one fitted on all frames at once.
+    clock "average"    M becomes alpha M + (1 - alpha) M', M' the moments of its windows alone: every chunk weighs the
+                       same, whatever it and the start hold.
+
+The first chunk of a stream that begins with nothing, or with `start="replace"`, determines the moments fully: nothing
+is ever averaged with zero.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
 import resu_conv
-from resu_checks import as_count, as_decay
+from resu_checks import as_choice, as_count, as_decay
 from resu_moments import LagMoments
 
 
@@ -23,7 +29,9 @@ class StreamingReSU:
     """Layer-1 moments and the encoder fitted to them. A call that raises an error leaves everything as it was.
 
     Parameters
-    alpha       factor on all earlier sums before each chunk, in (0, 1]; 1 forgets nothing
+    alpha       weight of what was there before a chunk, in (0, 1]; 1 forgets nothing (clock "sums" alone)
+    clock       "sums" or "average", as above
+    start       what becomes of the moments of `from_encoder` at the first chunk: "add" to them, or "replace" them
     options     of `ReSUEncoder`: memory, horizon, n_units, grid, center, ridge; n_layers must be 1
 
     Attributes
@@ -40,8 +48,18 @@ class StreamingReSU:
     (2, (200, 24))
     """
 
-    def __init__(self, alpha: float = 1.0, **options: Any) -> None:
+    def __init__(
+        self,
+        alpha: float = 1.0,
+        clock: Literal["sums", "average"] = "sums",
+        start: Literal["add", "replace"] = "add",
+        **options: Any,
+    ) -> None:
         self.alpha = as_decay(alpha)
+        self.clock, self.start = as_choice("clock", clock, ("sums", "average")), start
+        as_choice("start", start, ("add", "replace"))
+        if self.clock == "average" and self.alpha == 1:
+            raise ValueError("with clock='average', alpha must be below 1: with 1 a chunk would count for nothing")
         if options.get("n_layers", 1) != 1:
             raise ValueError("streaming covers the first layer: n_layers must be 1")
         template = resu_conv.ReSUEncoder(**options)  # checks the options
@@ -52,18 +70,18 @@ class StreamingReSU:
         self.n_chunks = 0
 
     @classmethod
-    def from_encoder(cls, encoder: resu_conv.ReSUEncoder, alpha: float = 1.0) -> StreamingReSU:
-        """Go on from an encoder that was fitted here (its moments are copied).
+    def from_encoder(cls, encoder: resu_conv.ReSUEncoder, alpha: float = 1.0, **stream: Any) -> StreamingReSU:
+        """Go on from an encoder that was fitted here (its moments are copied); stream: clock and start.
 
         Raises   ValueError if the encoder has no moments (a loaded file) or two layers.
         """
         if not hasattr(encoder, "moments_"):
             raise ValueError("this encoder has no moments: fit it on episodes (a saved file keeps only the filters)")
-        stream = cls(alpha, **encoder.options)
-        stream.moments = encoder.moments_.copy()
+        found = cls(alpha, **stream, **encoder.options)
+        found.moments = encoder.moments_.copy()
         height, width = encoder.mean_.shape
-        stream.frame_shape = (height, width)
-        return stream
+        found.frame_shape = (height, width)
+        return found
 
     def update(self, frames: np.ndarray, new_episode: bool = False, starts: Sequence[int] | np.ndarray = ()) -> Self:
         """Take in one chunk (T, H, W) uint8 of any length, continuing the last episode unless `new_episode`.
@@ -78,12 +96,30 @@ class StreamingReSU:
         if self.frame_shape not in (None, (height, width)):
             raise ValueError(f"frames are {frames.shape[1:]} pixels, but this stream holds {self.frame_shape}")
         begins = _as_starts(starts, len(frames))
-        moments = self.moments.copy().decay(self.alpha)
-        for begin, end in pairwise([*sorted({0, *begins}), len(frames)]):
-            anew = begin in begins or (begin == 0 and new_episode)
-            moments.update(frames[begin:end].reshape(end - begin, -1), new_episode=anew)
+        parts = [
+            (frames[begin:end].reshape(end - begin, -1), begin in begins or (begin == 0 and new_episode))
+            for begin, end in pairwise([*sorted({0, *begins}), len(frames)])
+        ]
+        if self.start == "replace" and not self.n_chunks:
+            moments = LagMoments(self.moments.memory, self.moments.horizon, self.moments.center)
+        elif self.clock == "sums":
+            moments = self.moments.copy().decay(self.alpha)
+        else:
+            moments = self.moments.copy().weigh(self._weight(parts))
+        for x, anew in parts:
+            moments.update(x, new_episode=anew)
         self.moments, self.frame_shape, self.n_chunks = moments, (height, width), self.n_chunks + 1
         return self
+
+    def _weight(self, parts: Sequence[tuple[np.ndarray, bool]]) -> float:
+        """By which all earlier sums are multiplied so that they weigh alpha, and these parts 1 - alpha."""
+        windows, open_steps = 0, self.moments.n_open
+        for x, anew in parts:
+            steps = len(x) + (0 if anew else open_steps)
+            windows += max(min(steps - self.moments.n_lags + 1, len(x)), 0)
+            open_steps = min(steps, self.moments.n_lags - 1)
+        before = self.moments.n_windows
+        return self.alpha / (1 - self.alpha) * windows / before if windows and before else 1.0
 
     def refit(self) -> resu_conv.ReSUEncoder:
         """A new encoder fitted to the present moments; earlier encoders stay as they are.

@@ -93,7 +93,7 @@ class WindowSums:
         return self._combined(other, -1)
 
     def times(self, alpha: float) -> WindowSums:
-        """Every window weighs alpha < 1 times as much; the sums become float64."""
+        """Every window weighs alpha times as much; the sums become float64."""
         a = self.as_float()
         return WindowSums(a.n * alpha, a.gram * alpha, a.sums * alpha, a.shift, a.exponent)
 

@@ -25,9 +25,16 @@ class TorchSums(MapSums):
     """
 
     def __init__(
-        self, layers: Layers, memory: int, horizon: int, rest: np.ndarray, bits: int, device: str = "cpu"
+        self,
+        layers: Layers,
+        memory: int,
+        horizon: int,
+        rest: np.ndarray,
+        bits: int,
+        device: str = "cpu",
+        future: str = "center",
     ) -> None:
-        super().__init__(layers, memory, horizon, rest, bits)
+        super().__init__(layers, memory, horizon, rest, bits, future)
         n_lags, n_pixels, n_maps = self._shape
         self._device = usable(device)
         self._dense = DenseLayers(layers).to(device)

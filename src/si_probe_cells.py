@@ -16,9 +16,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 import probes
+import recipes
 import resu_controls
 import si_labels
 from atari_play import Buffer, random_play
+from recipes import RecipeName
 from resu_conv import ReSUEncoder
 from stage_run import Run, late, measured
 
@@ -99,6 +101,7 @@ class Setting:
 
     grid       pooling cells (rows, columns), None for raw pixels
     n_windows  most windows that layers above the first are fitted on, None where there are none
+    recipe     of the fit; raw pixels have none
     """
 
     group: Group
@@ -106,6 +109,7 @@ class Setting:
     n_frames: int
     grid: tuple[int, int] | None = late(None)
     n_windows: int | None = late(None)
+    recipe: RecipeName = late("ours")
 
     @property
     def codes(self) -> list[Code]:
@@ -269,14 +273,14 @@ def _features(s: Setting, episodes: list[np.ndarray], result: dict[str, Any]) ->
     """(code, features (T, D)) one after the other; spectra go into result."""
     assert s.grid is not None
     if s.group == "wide":
-        first = ReSUEncoder().fit(episodes)
+        first = recipes.encoder(s.recipe).fit(episodes)
         for code in s.codes:
-            wide = ReSUEncoder(grid=code.grid(s.grid)).fit_moments(first.moments_, first.mean_.shape)
+            wide = recipes.encoder(s.recipe, grid=code.grid(s.grid)).fit_moments(first.moments_, first.mean_.shape)
             yield code, encode_stack(wide, episodes)
         return
     assert s.n_windows is not None
     depth = max(max(code.layers) for code in s.codes)
-    encoder = ReSUEncoder(grid=s.grid, n_layers=depth, n_windows2=s.n_windows).fit(episodes)
+    encoder = recipes.encoder(s.recipe, grid=s.grid, n_layers=depth, n_windows2=s.n_windows).fit(episodes)
     if s.group == "resu":
         result["spectra"] = [encoder.correlations_, *(layer.spectrum for layer in encoder.upper_)]
     for random in sorted({code.random for code in s.codes}, reverse=True):
@@ -293,9 +297,9 @@ def cells(run: Run) -> Cells:
     seeds = range(c.first_seed, c.first_seed + c.seeds)
     options: dict[Group, dict[str, Any]] = {
         "raw": {},
-        "resu": {"grid": c.grid, "n_windows": c.n_windows},
-        "wide": {"grid": c.grid},
-        "leak": {"grid": c.grid, "n_windows": c.n_windows},
+        "resu": {"grid": c.grid, "n_windows": c.n_windows, "recipe": c.recipe},
+        "wide": {"grid": c.grid, "recipe": c.recipe},
+        "leak": {"grid": c.grid, "n_windows": c.n_windows, "recipe": c.recipe},
     }
     return {
         group: [run.cell(measure, Setting(group, seed, c.n_frames, **its)) for seed in seeds]

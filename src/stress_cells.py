@@ -13,19 +13,26 @@ from typing import Any
 import numpy as np
 
 import probes
+import recipes
 import resu_controls
 import transfer_cells
 from atari_env import GAMES
 from atari_play import Buffer, load_or_collect, random_play
 from enduro_expert import EnduroExpert
 from filter_shapes import cosine
+from recipes import RecipeName
 from resu_conv import ReSUEncoder
 from resu_core import canonical_directions
-from stage_run import Run, measured
+from stage_run import Run, late, measured
 
-# How moments become filters: ours, and one that gives the original's top correlations in Pong, Breakout and Enduro.
-RECIPES = {"centred": (True, 1e-6), "uncentred": (False, 5e-3)}  # centre pixels?, relative ridge
+# How moments become filters: ours, a guess with a relative ridge that gives the original's top correlations in Pong,
+# Breakout and Enduro, and the better guess of `recipes`: centre pixels?, relative ridge, absolute ridge [grey values^2]
+RECIPES = {"centred": (True, 1e-6, 0.0), "uncentred": (False, 5e-3, 0.0), "original": (False, 0.0, 1.5e-3 * 255**2)}
 SOURCE, TARGETS = "pong", ("asteroids", "enduro")
+CLOCKS: dict[RecipeName, dict[str, float]] = {  # of streams: weight of the past per chunk
+    "ours": {"adding": 1.0, "forgetting": 0.9, "forgetting fast": 0.8},
+    "original": {"forgetting": 0.99},
+}
 WITHIN = 8  # steps within which a reward counts
 STRIDE = 4  # of the samples on which codes are compared with raw pixels
 CODES = (
@@ -45,7 +52,7 @@ class Fits:
 
 @dataclass(frozen=True)
 class Stream:
-    """SOURCE's encoder on its way through a target game; alpha: factor on the past per chunk of frames."""
+    """SOURCE's encoder on its way through a target game; alpha: of the recipe's clock, per chunk of frames."""
 
     part: str = field(default="stream", init=False)
     target: str
@@ -53,6 +60,7 @@ class Stream:
     seed: int
     chunk: int
     n_frames: int
+    recipe: RecipeName = late("ours")
 
 
 @dataclass(frozen=True)
@@ -65,16 +73,17 @@ class Reward:
     chunk: int
     enduro_steps: int
     n_frames: int
+    recipe: RecipeName = late("ours")
 
 
-@measured()
+@measured(version=2)
 def fit_all(run: Run, s: Fits) -> dict[str, Any]:
     """Filters and correlations of every game under random play: {recipe: {game: {"filters", "correlations"}}}."""
     found: dict[str, Any] = {recipe: {} for recipe in RECIPES}
     for game in GAMES:
         moments = ReSUEncoder().fit(random_play(run.data, game, s.n_frames, s.seed).episode_frames()).moments_
-        for recipe, (center, ridge) in RECIPES.items():
-            directions = canonical_directions(moments, 4, ridge, center)
+        for recipe, options in RECIPES.items():
+            directions = canonical_directions(moments, 4, *options[1::-1], options[2])
             found[recipe][game] = {"filters": directions.filters, "correlations": directions.correlations}
     return found
 
@@ -91,12 +100,12 @@ def stream(folder: Path, s: Stream) -> tuple[list[dict[str, Any]], ReSUEncoder]:
     Returns   after 0, 1, 2, 4, ... chunks and all of them: frames streamed, |cosine| of each filter with the target's
               own, and the same as correlation of responses on the target; and the encoder at the end
     """
-    start = ReSUEncoder().fit(random_play(folder, SOURCE, s.n_frames, s.seed).episode_frames())
+    start = recipes.encoder(s.recipe).fit(random_play(folder, SOURCE, s.n_frames, s.seed).episode_frames())
     buffer = random_play(folder, s.target, s.n_frames, s.seed)
-    native = ReSUEncoder().fit(buffer.episode_frames())
+    native = recipes.encoder(s.recipe).fit(buffer.episode_frames())
     covariance = native.moments_.C_pp
     points, encoder = [], start
-    for n, now in [(0, start), *transfer_cells.milestones(start, buffer, s.alpha, s.chunk)]:
+    for n, now in [(0, start), *transfer_cells.milestones(start, buffer, s.alpha, s.chunk, recipe=s.recipe)]:
         pairs = list(zip(now.filters_, native.filters_, strict=True))
         points.append(
             {
@@ -141,16 +150,17 @@ def reward_probe(run: Run, s: Reward) -> dict[str, Any]:
 
 def _codes(folder: Path, s: Reward, episodes: list[np.ndarray]) -> Iterator[tuple[str, ReSUEncoder]]:
     """Every code but raw pixels, one after the other."""
-    native = ReSUEncoder().fit(episodes)
+    native = recipes.encoder(s.recipe).fit(episodes)
     yield "random filters", resu_controls.random_filters(native, s.seed)
     yield "frame differences", resu_controls.frame_differences(native)
     yield "temporal PCA", resu_controls.temporal_pca(native)
     for code, game in (("Pong", "pong"), ("Breakout", "breakout"), ("Space Invaders", "space_invaders")):
-        fitted = ReSUEncoder().fit(random_play(folder, game, s.n_frames, s.seed).episode_frames())
+        fitted = recipes.encoder(s.recipe).fit(random_play(folder, game, s.n_frames, s.seed).episode_frames())
         yield code, ReSUEncoder().with_filters(fitted.filters_, native.mean_)
-    for code, alpha in (("streamed, adding", 1.0), ("streamed, forgetting", 0.9)):
-        _, streamed = stream(folder, Stream(s.game, alpha, s.seed, s.chunk, s.n_frames))
-        yield code, ReSUEncoder().with_filters(streamed.filters_, native.mean_)
+    for clock in [clock for clock in ("adding", "forgetting") if clock in CLOCKS[s.recipe]]:
+        alpha = CLOCKS[s.recipe][clock]
+        _, streamed = stream(folder, Stream(s.game, alpha, s.seed, s.chunk, s.n_frames, s.recipe))
+        yield f"streamed, {clock}", ReSUEncoder().with_filters(streamed.filters_, native.mean_)
     yield "native", native
 
 

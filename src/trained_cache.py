@@ -17,11 +17,13 @@ import numpy as np
 import atari_play
 import cloning
 import convnet
+import recipes
 import resu_files
 from atari_env import MAX_STEPS
 from cloning import Clone
 from convnet import ConvNet
 from players import TASKS, demonstrations
+from recipes import RecipeName
 from resu_conv import ReSUEncoder
 from stage_run import key_of, late
 
@@ -34,7 +36,7 @@ class Setup:
 
     n_frames  demonstrations per game and seed [agent steps]; games per seed; epochs of every head; chunk: frames per
     update of a stream; sticky: of every game; experts: who is imitated, those of the original's kind or the best;
-    max_steps: games are cut here (a smoke run's are short)
+    max_steps: games are cut here (a smoke run's are short); recipe: of fitting and streaming encoders
     """
 
     n_frames: int = 60_000
@@ -44,14 +46,15 @@ class Setup:
     sticky: float = 0.25
     experts: Literal["original", "best"] = "original"
     max_steps: int = late(MAX_STEPS)
+    recipe: RecipeName = late("ours")
 
     @property
     def variant(self) -> str:
         """What sets the results of another setup apart from the usual one's, for the names of their files."""
         usual = Setup()
-        return ("" if self.experts == usual.experts else f"_{self.experts}") + (
-            "" if self.sticky == usual.sticky else f"_sticky{self.sticky:g}"
-        )
+        name = "" if self.experts == usual.experts else f"_{self.experts}"
+        name += "" if self.sticky == usual.sticky else f"_sticky{self.sticky:g}"
+        return name + recipes.suffix(self.recipe)
 
     def env(self, game: str) -> dict[str, Any]:
         """Options of `AtariEnv`."""
@@ -91,7 +94,7 @@ def _in_memory(
 @lru_cache(maxsize=8)
 def fit(setup: Setup, folder: Path, game: str, seed: int) -> ReSUEncoder:
     """The encoder fitted on this seed's demonstrations of a game; the last few asked for stay in memory."""
-    return ReSUEncoder().fit(setup.demonstrations(folder, game, seed).episode_frames())
+    return recipes.encoder(setup.recipe).fit(setup.demonstrations(folder, game, seed).episode_frames())
 
 
 class Trained(NamedTuple, Generic[T]):

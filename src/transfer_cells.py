@@ -13,6 +13,7 @@ import atari_play
 import player_cells
 import resu_controls
 from filter_shapes import cosine
+from recipes import RECIPES, RecipeName
 from resu_conv import ReSUEncoder
 from resu_streaming import StreamingReSU
 from stage_run import SPREAD, Run, measured
@@ -22,29 +23,35 @@ Arm = Literal["native", "frozen", "frozen filters", "streamed", "random filters"
 
 
 def milestones(
-    encoder: ReSUEncoder, buffer: atari_play.Buffer, alpha: float, chunk: int, n_frames: int | None = None
+    encoder: ReSUEncoder,
+    buffer: atari_play.Buffer,
+    alpha: float,
+    chunk: int,
+    n_frames: int | None = None,
+    recipe: RecipeName = "ours",
 ) -> Iterator[tuple[int, ReSUEncoder]]:
-    """Stream a buffer, or its first n_frames, into an encoder's moments, chunk by chunk.
+    """Stream a buffer, or its first n_frames, into an encoder's moments, chunk by chunk, with a recipe's clock.
 
-    alpha     1 adds, below 1 all that came before a chunk is multiplied by it
+    alpha     of that clock, see `StreamingReSU`
     Yields    after 1, 2, 4, ... chunks and after all of them: frames streamed, and the encoder refitted by then
     """
     n = len(buffer) if n_frames is None else n_frames
-    streaming, n_chunks = StreamingReSU.from_encoder(encoder, alpha), -(-n // chunk)
+    streaming = StreamingReSU.from_encoder(encoder, alpha, **RECIPES[recipe].stream)
+    n_chunks = -(-n // chunk)
     for i, (frames, starts) in enumerate(buffer.chunks(chunk, n), start=1):
         streaming.update(frames, starts=starts)
         if i == n_chunks or i & (i - 1) == 0:
             yield min(i * chunk, n), streaming.refit()
 
 
-def stream(encoder: ReSUEncoder, buffer: atari_play.Buffer, n_frames: int, alpha: float, chunk: int) -> ReSUEncoder:
+def stream(encoder: ReSUEncoder, buffer: atari_play.Buffer, n_frames: int, alpha: float, setup: Setup) -> ReSUEncoder:
     """The encoder after n_frames of a buffer were streamed into its moments; the encoder itself for none.
 
-    alpha     1 adds, below 1 all that came before a chunk is multiplied by it
+    alpha     of the clock of the setup's recipe, see `StreamingReSU`
     """
     if n_frames == 0:
         return encoder
-    *_, (_, last) = milestones(encoder, buffer, alpha, chunk, n_frames)
+    *_, (_, last) = milestones(encoder, buffer, alpha, setup.chunk, n_frames, setup.recipe)
     return last
 
 
@@ -68,7 +75,7 @@ def adapted(
         return first
     if arm == "frozen filters":
         return ReSUEncoder().with_filters(first.filters_, fit(setup, folder, target, seed).mean_)
-    return stream(first, setup.demonstrations(folder, target, seed), n_stream, alpha, setup.chunk)
+    return stream(first, setup.demonstrations(folder, target, seed), n_stream, alpha, setup)
 
 
 @dataclass(frozen=True)
@@ -108,15 +115,24 @@ def measure(run: Run, s: Setting) -> dict[str, Any]:
 
 
 def cells(
-    run: Run, setup: Setup, source: str, target: str, arm: Arm, n_stream: int = 0, alpha: float = 1.0
+    run: Run,
+    setup: Setup,
+    source: str,
+    target: str,
+    arm: Arm,
+    n_stream: int = 0,
+    alpha: float = 1.0,
+    seeds: int | None = None,
 ) -> list[dict[str, Any]]:
-    """One arm's cells, of seeds 0 to seeds - 1: stages share them."""
+    """One arm's cells, of seeds 0 to seeds - 1 (by default the stage's): stages share them."""
     if arm in ("native", "random filters"):
         source = target
     if arm == "streamed" and n_stream == 0:
         arm, alpha = "frozen", 1.0
-    seeds = range(run.config.seeds)
-    return [run.cell(measure, Setting(source, target, arm, n_stream, alpha, seed, setup)) for seed in seeds]
+    return [
+        run.cell(measure, Setting(source, target, arm, n_stream, alpha, seed, setup))
+        for seed in range(seeds or run.config.seeds)
+    ]
 
 
 def references(run: Run, setup: Setup, game: str, who: Literal["random", "expert"]) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ Run        python src/transfer_forgetting.py                   (2 h on 2 cores; 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +20,7 @@ import numpy as np
 
 import convnet
 import figures
+import recipes
 import stats_ci
 import transfer_cells
 from atari_env import MAX_STEPS
@@ -27,6 +28,7 @@ from atari_play import Policy
 from cloning import Clone
 from convnet import ConvNet, ConvPolicy
 from players import TASKS
+from recipes import RecipeName
 from resu_conv import ReSUEncoder
 from stage_io import guard, require_positive
 from stage_report import Report
@@ -51,6 +53,7 @@ class Config:
     cnn_learning_rate: float = 1e-3
     sticky: float = 0.25  # probability that the emulator repeats an action
     experts: Literal["original", "best"] = "original"  # who is imitated: experts of the original's kind, or the best
+    recipe: RecipeName = "ours"  # of fitting and streaming: ours, or the original's as near as it can be inferred
     max_steps: int = MAX_STEPS  # games are cut here [agent steps]
     smoke: bool = False  # seconds, proves nothing
 
@@ -128,7 +131,7 @@ def _resu(folder: Path, s: Setting, arm: Arm) -> Clone:
     assert arm.alpha is not None
     home = fit(s.setup, folder, HOME, s.seed)
     other = s.setup.demonstrations(folder, OTHER, s.seed)
-    moved = transfer_cells.stream(home, other, s.setup.n_frames, arm.alpha, s.setup.chunk)
+    moved = transfer_cells.stream(home, other, s.setup.n_frames, arm.alpha, s.setup)
     if arm.kept is None:
         return clone_of(s.setup, folder, moved, HOME, s.seed).result
     clone = clone_of(s.setup, folder, home, HOME, s.seed).result
@@ -170,6 +173,11 @@ def _network_policy(folder: Path, s: Setting, arm: Arm) -> ConvPolicy:
     return ConvPolicy(model, s.setup.classes(arm.game))
 
 
+def arms_of(c: Config) -> list[Arm]:
+    """The rows: a clock that adds needs a recipe whose streams can."""
+    return [arm for arm in ARMS if arm.alpha != 1 or recipes.adds(c.recipe)]
+
+
 def check(config: Config) -> None:
     """Refuse empty runs."""
     require_positive(config, "seeds", "n_frames", "games", "epochs", "cnn_epochs")
@@ -177,11 +185,13 @@ def check(config: Config) -> None:
 
 def setup_of(c: Config) -> Setup:
     """What all clones share."""
-    return Setup(c.n_frames, c.games, c.epochs, sticky=c.sticky, experts=c.experts, max_steps=c.max_steps)
+    return Setup(
+        c.n_frames, c.games, c.epochs, sticky=c.sticky, experts=c.experts, max_steps=c.max_steps, recipe=c.recipe
+    )
 
 
 def variant(config: Config) -> str:
-    """Other experts, and games without sticky actions, are results of their own."""
+    """Other experts, games without sticky actions and another recipe are results of their own."""
     return setup_of(config).variant
 
 
@@ -192,9 +202,10 @@ def cells(run: Run) -> Cells:
         "random policy": transfer_cells.references(run, setup, HOME, "random"),
         BEFORE["ReSU"]: transfer_cells.cells(run, setup, HOME, HOME, "native"),
     }
-    for arm in ARMS:
+    for arm in arms_of(c):
         training = (c.cnn_epochs, c.cnn_learning_rate) if arm.network else ()
-        found[arm.label] = [run.cell(measure, Setting(arm.label, seed, setup, *training)) for seed in range(c.seeds)]
+        its = replace(setup, recipe=Config.recipe) if arm.network else setup  # a network has no recipe
+        found[arm.label] = [run.cell(measure, Setting(arm.label, seed, its, *training)) for seed in range(c.seeds)]
     found[FITTED_THERE] = transfer_cells.cells(run, setup, OTHER, OTHER, "native")
     found[STREAMED_THERE] = transfer_cells.cells(run, setup, HOME, OTHER, "streamed", c.n_frames, 0.99)
     return found
@@ -205,7 +216,7 @@ def report(c: Config, found: Cells) -> Report:
     margin = TASKS[HOME].margin
     means = {label: stats_ci.mean_over_games([cell["scores"] for cell in its]) for label, its in found.items()}
     estimates = {label: stats_ci.estimate(values) for label, values in means.items()}
-    after = {arm.label: arm for arm in ARMS if arm.game == HOME and arm.label not in BEFORE.values()}
+    after = {arm.label: arm for arm in arms_of(c) if arm.game == HOME and arm.label not in BEFORE.values()}
     there = {FITTED_THERE, STREAMED_THERE, *(arm.label for arm in ARMS if arm.game == OTHER)}
     rows, verdicts = [], []
     for label in found:

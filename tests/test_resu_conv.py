@@ -1,5 +1,7 @@
 """The encoder's invariants: dense = event-driven = online, bit for bit; right numbers; any frame size; refusals."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -128,6 +130,37 @@ def test_a_chunk_with_several_episodes_is_one_tick_of_the_clock():
     for wrong in ((60, 60), (101, 60), (131,), (-1,)):
         with pytest.raises(ValueError, match="starts must rise"):
             adding.update(np.concatenate([a, b, c]), starts=wrong)
+
+
+@pytest.mark.parametrize("start", ["add", "replace"])
+@pytest.mark.parametrize("center", [False, True])
+def test_an_average_clock_weighs_every_chunk_alike_whatever_its_length(start, center):
+    """Against windows written out: M <- .7 M + .3 M' for chunks of 100, 3 (no window of its own), 40 and 70 frames."""
+    rng = np.random.default_rng(0)
+    old, new = screens(rng, 300, (6, 5), 0.02), screens(rng, 213, (6, 5), 0.5)
+    cuts = (0, 100, 103, 143, 213)
+    stream = StreamingReSU.from_encoder(
+        ReSUEncoder(grid=(1, 1), center=center).fit([old]), 0.7, clock="average", start=start
+    )
+
+    def windows(x: np.ndarray) -> np.ndarray:  # (N, 30, 12)
+        return np.lib.stride_tricks.sliding_window_view(x.reshape(len(x), -1).astype(np.float64), 12, axis=0)
+
+    def mean_of(these: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # second moments about 0, and means
+        return np.einsum("npa,npb->ab", these, these) / these.shape[0] / these.shape[1], these.mean(axis=0)
+
+    found = mean_of(windows(old))
+    for n, (begin, end) in enumerate(pairwise(cuts)):
+        stream.update(new[begin:end], new_episode=n == 0)
+        theirs = mean_of(windows(new[max(begin - 11, 0) : end]))
+        fresh = n == 0 and start == "replace"
+        found = theirs if fresh else tuple(0.7 * a + 0.3 * b for a, b in zip(found, theirs, strict=True))
+        second = found[0] - np.einsum("pa,pb->ab", found[1], found[1]) / 30 * center
+        assert np.allclose(stream.moments.window_moment(), second, rtol=1e-9, atol=1e-9)
+    unchanged = stream.moments.window_moment()
+    stream.update(old[:3], new_episode=True)  # no window at all: it counts for nothing
+    assert np.allclose(stream.moments.window_moment(), unchanged, rtol=1e-12)
+    assert np.isfinite(stream.refit().filters_).all()
 
 
 def test_first_chunk_fully_determines_the_moments():

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import linalg
 
 from resu_checks import as_series
+from resu_conv import ReSUEncoder
 from resu_core import ReSU, canonical_directions, fix_signs, inverse_sqrt
 from resu_moments import BLOCK, LagMoments, changed_fraction
 from screens import screens
@@ -148,17 +150,38 @@ def test_scale_invariance(factor):
     assert np.allclose(a.transform(x), b.transform(factor * x), atol=1e-4)
 
 
-def test_absolute_ridge_would_fail_that(monkeypatch):
-    """Negative control: with a ridge that ignores the data's scale, rescaling changes the correlations."""
+def test_an_absolute_ridge_is_added_to_the_variances_as_it_is():
+    """Against the generalised eigenvalue problem, which needs no whitening; both ridges add up."""
+    moments = LagMoments(8, 5, center=True).update(np.random.default_rng(1).standard_normal((3000, 2)).cumsum(axis=0))
+    c_pp, c_fp, c_ff = moments.matrices()
+    for ridge, absolute in ((0.0, 3.0), (1e-3, 3.0)):
+        loaded_p, loaded_f = (c + (ridge * np.linalg.eigvalsh(c)[-1] + absolute) * np.eye(len(c)) for c in (c_pp, c_ff))
+        squares = linalg.eigh(c_fp.T @ np.linalg.solve(loaded_f, c_fp), loaded_p, eigvals_only=True)[::-1][:5]
+        found = canonical_directions(moments, 5, ridge, absolute_ridge=absolute)
+        assert np.allclose(found.correlations, np.sqrt(np.maximum(squares, 0)), atol=1e-7)
+        assert np.abs(found.filters @ loaded_p @ found.filters.T - np.eye(5)).max() < 1e-9
+
+
+@pytest.mark.parametrize("factor", [1e-3, 7.3])
+def test_an_absolute_ridge_has_the_unit_of_a_variance(factor):
     x = np.random.default_rng(1).standard_normal((3000, 2)).cumsum(axis=0)
+    a = ReSU(ridge=0.0, absolute_ridge=0.3).fit(x)
+    b = ReSU(ridge=0.0, absolute_ridge=0.3 * factor**2).fit(factor * x)
+    assert np.abs(a.correlations_ - b.correlations_).max() < 1e-9
+    c = ReSU(ridge=0.0, absolute_ridge=0.3).fit(factor * x)  # negative control: the data's scale matters
+    assert np.abs(a.correlations_ - c.correlations_).max() > 1e-3
+    with pytest.raises(ValueError, match=r"absolute_ridge of .* is more than"):
+        ReSU(absolute_ridge=0.3).fit(1e-200 * x)
+    assert np.array_equal(ReSU(absolute_ridge=0.3).fit(1e200 * x).filters_, ReSU().fit(1e200 * x).filters_)
 
-    def absolute(covariance, ridge=0.0):
-        values, vectors = np.linalg.eigh(covariance)
-        return vectors / np.sqrt(values + ridge) @ vectors.T
 
-    monkeypatch.setattr("resu_core.inverse_sqrt", absolute)
-    a, b = ReSU(ridge=1e-2).fit(x), ReSU(ridge=1e-2).fit(1e-3 * x)
-    assert np.abs(a.correlations_ - b.correlations_).max() > 1e-3
+def test_an_encoder_measures_it_in_shares_of_255():
+    frames = screens(np.random.default_rng(5), 300, (6, 5), 0.3)
+    options = dict(memory=4, horizon=3, n_units=2, center=False, ridge=0.0, absolute_ridge=1.5e-3)
+    encoder = ReSUEncoder(**options, grid=(1, 1)).fit([frames])
+    estimator = ReSU(**options).fit(frames.reshape(300, -1) / 255)
+    assert np.allclose(encoder.correlations_, estimator.correlations_, atol=1e-9)
+    assert np.allclose(encoder.filters_ * 255, estimator.filters_, rtol=1e-6, atol=1e-9)
 
 
 def test_signs_are_fixed_even_between_near_equal_taps():

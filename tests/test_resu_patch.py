@@ -114,8 +114,8 @@ def test_upper_layers_online_with_restarts_and_across_blocks():
     assert np.array_equal(np.concatenate(online), np.concatenate([encoder.encode(game) for game in games]))
 
 
-def slow_patch_moments(maps: np.ndarray, memory: int, horizon: int) -> np.ndarray:
-    """Joint covariance of (past patch, future centre), window by window, counted on a border of one pixel, too."""
+def slow_patch_moments(maps: np.ndarray, memory: int, horizon: int, future: str = "center") -> np.ndarray:
+    """Joint covariance of (past patch, its or its centre's future), by window, a border of one pixel included."""
     n, height, width, _ = maps.shape
     n_windows = n - memory - horizon + 1
     # The mean of each window position, so that the zeros outside the screen stand for centred maps.
@@ -126,17 +126,20 @@ def slow_patch_moments(maps: np.ndarray, memory: int, horizon: int) -> np.ndarra
         for y in range(height + 2):
             for x in range(width + 2):
                 past = [padded[memory - 1 - j][y : y + 3, x : x + 3].ravel() for j in range(memory)]
-                future = [padded[memory + j][y + 1, x + 1] for j in range(horizon)]
-                sample = np.concatenate([*past, *future])
+                whole = [padded[memory + j][y : y + 3, x : x + 3] for j in range(horizon)]
+                ahead = [patch.ravel() if future == "patch" else patch[1, 1] for patch in whole]
+                sample = np.concatenate([*past, *ahead])
                 joint = joint + np.outer(sample, sample)
     return joint / (n_windows * height * width)
 
 
-def test_patch_moments_are_covariances_of_patches():
+@pytest.mark.parametrize("future", ["center", "patch"])
+def test_patch_moments_are_covariances_of_patches(future):
     rng = np.random.default_rng(0)
     maps = rng.standard_normal((14, 5, 6, 2)).astype(np.float32) + 3
-    moments = PatchMoments(2, 2, np.full((5, 6, 2), 2.5)).update(maps)
-    joint = slow_patch_moments(maps.astype(np.float64), 2, 2)
+    moments = PatchMoments(2, 2, np.full((5, 6, 2), 2.5), future).update(maps)
+    joint = slow_patch_moments(maps.astype(np.float64), 2, 2, future)
+    assert moments.C_ff.shape == ((4, 4) if future == "center" else (36, 36))
     assert np.allclose(moments.C_pp, joint[:36, :36], atol=1e-5)
     assert np.allclose(moments.C_fp, joint[36:, :36], atol=1e-5)
     assert np.allclose(moments.C_ff, joint[36:, 36:], atol=1e-5)
@@ -173,6 +176,8 @@ def test_patch_moments_merge_and_do_not_depend_on_the_shift():
     assert np.linalg.eigvalsh(together.C_pp).min() > -1e-9  # a covariance
     with pytest.raises(ValueError, match="can be merged"):
         merged.merge(PatchMoments(2, 1, np.zeros((4, 5, 3))))
+    with pytest.raises(ValueError, match="can be merged"):
+        merged.merge(PatchMoments(3, 1, np.zeros((4, 5, 3)), "patch"))
     with pytest.raises(ValueError, match="no window"):
         PatchMoments(3, 1, np.zeros((4, 5, 3))).update(parts[1][:3]).matrices()
 
@@ -189,6 +194,21 @@ def test_upper_layers_are_fitted_on_the_maps_of_whole_episodes():
     expected = canonical_directions(moments, 8)
     assert np.allclose(encoder.upper_[0].correlations, expected.correlations, atol=1e-5)
     assert np.allclose(encoder.upper_[0].mean, moments.mean, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("moving", [0.05, 0.6])  # counted from events, and by spectra
+def test_a_layer_that_predicts_whole_patches_is_that_of_its_maps(moving):
+    episodes = [screens(np.random.default_rng(i), n, (6, 5), moving) for i, n in enumerate((60, 300))]
+    options = dict(grid=(2, 2), memory2=2, horizon2=1, n_units2=10)
+    encoder = ReSUEncoder(n_layers=2, future2="patch", absolute_ridge=1e-4, ridge=0.0, **options).fit(episodes)
+    below = ReSUEncoder(absolute_ridge=1e-4, ridge=0.0, **options).fit(episodes)
+    moments = PatchMoments(2, 1, np.zeros((6, 5, 8)), "patch")
+    for frames in episodes:
+        moments.update(np.moveaxis(below.maps(frames), 1, -1))
+    expected = canonical_directions(moments, 10, ridge=0.0, absolute_ridge=1e-4)
+    assert np.allclose(encoder.upper_[0].correlations, expected.correlations, atol=1e-4)
+    center = ReSUEncoder(n_layers=2, absolute_ridge=1e-4, ridge=0.0, **options | dict(n_units2=8)).fit(episodes)
+    assert not np.allclose(encoder.upper_[0].correlations[:8], center.upper_[0].correlations, atol=1e-2)  # control
 
 
 def test_runs_cover_everything_or_are_evenly_spread():

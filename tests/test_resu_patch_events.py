@@ -12,7 +12,7 @@ from resu_conv import ReSUEncoder
 from resu_core import rectify
 from resu_layers import Layers
 from resu_patch_events import usual
-from resu_patch_layers import PatchLayer, fit_patch_layer, layer_of, spread_runs
+from resu_patch_layers import PatchLayer, PatchOptions, fit_patch_layer, layer_of, spread_runs
 from resu_patch_sums import MapSums
 from screens import screens
 
@@ -46,9 +46,10 @@ def dense(layers: Layers, sums: MapSums, episodes: Sequence[np.ndarray], runs: S
     lengths=st.lists(st.integers(1, 24), min_size=1, max_size=3),
     memory=st.integers(1, 4), horizon=st.integers(1, 3), bits=st.integers(6, 26),
     share=st.sampled_from([0.0, 0.05, 0.5]), n_layers=st.integers(1, 3), seed=st.integers(0, 99),
+    future=st.sampled_from(["center", "patch"]),
 )  # fmt: skip
 def test_sums_are_those_of_a_dense_count_and_do_not_depend_on_the_runs(
-    shape, lengths, memory, horizon, bits, share, n_layers, seed
+    shape, lengths, memory, horizon, bits, share, n_layers, seed, future
 ):
     rng = np.random.default_rng(seed)
     taught = [screens(rng, 100, shape, 0.4)]
@@ -60,17 +61,17 @@ def test_sums_are_those_of_a_dense_count_and_do_not_depend_on_the_runs(
     if not whole:
         return
     rest, _, _ = usual(layers, episodes, whole)
-    sums = MapSums(layers, memory, horizon, rest, bits).count(episodes, whole)
+    sums = MapSums(layers, memory, horizon, rest, bits, future).count(episodes, whole)
     products, levels = sums.integers()
     wanted = dense(layers, sums, episodes, whole)
     found = products.reshape(wanted.shape)
     for k in range(lags):
-        near = slice(0, 5) if k < memory else slice(1, 4)  # what a patch and its centre's future need
+        near = slice(0, 5) if k < memory or future == "patch" else slice(1, 4)  # what past and future need
         assert np.array_equal(found[:, k, :, near, near], wanted[:, k, :, near, near]), k
     windows = [  # one by one, and in another order
         (i, at, at + lags) for i, n in enumerate(lengths) for at in range(n - lags + 1)
     ]
-    apart = MapSums(layers, memory, horizon, rest, bits).count(
+    apart = MapSums(layers, memory, horizon, rest, bits, future).count(
         episodes, [windows[j] for j in rng.permutation(len(windows))]
     )
     for a, b in zip(apart.integers(), (products, levels), strict=True):
@@ -97,12 +98,12 @@ def game() -> tuple[Layers, list[np.ndarray], list[Run]]:
 def test_the_layer_is_that_of_the_spectra_to_their_rounding(game, threads, monkeypatch):
     monkeypatch.setenv("RESU_NUM_THREADS", threads)
     layers, episodes, runs = game
-    exact = resu_patch_events.fit_above(*game, 4, 2, 4, 1e-6)
-    by_spectra = fit_patch_layer(lambda i, a, b: layers.maps(episodes[i], a, b), runs, 4, 2, 4, 1e-6)
+    exact = resu_patch_events.fit_above(*game, PatchOptions(4, 2, 4))
+    by_spectra = fit_patch_layer(lambda i, a, b: layers.maps(episodes[i], a, b), runs, PatchOptions(4, 2, 4))
     assert np.allclose(exact.correlations, by_spectra.correlations, atol=1e-6)
     assert np.allclose(exact.mean, by_spectra.mean, atol=1e-4)
     assert 1 - smallest_cosine(exact, by_spectra) < 1e-4
-    part = fit_patch_layer(lambda i, a, b: layers.maps(episodes[i], a, b), runs[:1], 4, 2, 4, 1e-6)
+    part = fit_patch_layer(lambda i, a, b: layers.maps(episodes[i], a, b), runs[:1], PatchOptions(4, 2, 4))
     assert 1 - smallest_cosine(part, by_spectra) > 1e-3  # negative control
 
 
@@ -114,9 +115,9 @@ def smallest_cosine(one: PatchLayer, other: PatchLayer) -> float:
 def test_what_moves_nearly_everywhere_is_counted_by_spectra(game, monkeypatch):
     monkeypatch.setattr(resu_patch_events, "MapSums", None)
     busy = [screens(np.random.default_rng(5), 300, (14, 12), 0.6)]
-    resu_patch_events.fit_above(game[0], busy, spread_runs([300], 6, 10_000), 4, 2, 4, 1e-6)
+    resu_patch_events.fit_above(game[0], busy, spread_runs([300], 6, 10_000), PatchOptions(4, 2, 4))
     with pytest.raises(TypeError):
-        resu_patch_events.fit_above(*game, 4, 2, 4, 1e-6)
+        resu_patch_events.fit_above(*game, PatchOptions(4, 2, 4))
 
 
 def test_sums_that_do_not_fit_are_noticed_and_more_digits_rounded_away(game, monkeypatch):
@@ -129,6 +130,6 @@ def test_sums_that_do_not_fit_are_noticed_and_more_digits_rounded_away(game, mon
     with pytest.raises(OverflowError, match="64 bits"):
         few.moments()
     monkeypatch.setattr(resu_patch_events, "usual", lambda *given: (rest, 0.0, 0.0))  # expects next to nothing
-    layer = resu_patch_events.fit_above(*game, 4, 2, 4, 1e-6)
-    wanted = layer_of(MapSums(layers, 4, 2, rest, 6).count(episodes, runs).moments(), 4, 1e-6)
+    layer = resu_patch_events.fit_above(*game, PatchOptions(4, 2, 4))
+    wanted = layer_of(MapSums(layers, 4, 2, rest, 6).count(episodes, runs).moments(), PatchOptions(4, 2, 4))
     assert np.array_equal(layer.filters, wanted.filters)

@@ -86,6 +86,12 @@ def test_bad_input_is_refused_in_one_clear_sentence():
         encoder.encode(frames, "fast")
     with pytest.raises(ValueError, match="alpha"):
         StreamingReSU(alpha=0)
+    with pytest.raises(ValueError, match="clock must be 'sums' or 'average', not 'mean'"):
+        StreamingReSU(clock="mean")
+    with pytest.raises(ValueError, match="start must be 'add' or 'replace', not True"):
+        StreamingReSU(start=True)
+    with pytest.raises(ValueError, match="alpha must be below 1"):
+        StreamingReSU(clock="average")
     with pytest.raises(ValueError, match="no frames yet"):
         StreamingReSU().refit()
     with pytest.raises(ValueError, match="this stream holds"):
