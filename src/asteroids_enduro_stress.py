@@ -58,7 +58,7 @@ MOST = 0.9  # share of games
 class Config:
     """Options."""
 
-    seeds: int = 15  # replications: own frames, own fit, own probe
+    seeds: int = 5  # replications: own frames, own fit, own probe
     n_frames: int = 60_000  # per seed and game [agent steps]
     chunk: int = 1_000  # frames per update of a stream
     enduro_steps: int = 4_000  # the Enduro expert's games are cut here, on the second day: whole ones are too few
