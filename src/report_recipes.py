@@ -1,0 +1,69 @@
+"""The original's claims under both recipes, ours and its own as near as it can be inferred: where do they differ?
+
+A result that was measured under both has a twin of the same name with the recipe's suffix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import report_original
+import report_steps
+from recipes import suffix
+from report_original import CLAIMS, OPEN, Claim, verdict_of
+from stage_report import shown
+
+TWIN = suffix("original")
+TWINS = tuple(
+    step.name.removesuffix(TWIN)
+    for step in report_steps.STEPS
+    if step.name.endswith(TWIN) and "--recipe" in step.options
+)
+SHAPES = {"ours": "centred: ", "original": "original: "}  # stage 11's ids name the recipe of filters, all in one result
+
+
+def under(claim: Claim, recipe: str) -> Claim:
+    """A claim as it is judged under a recipe."""
+    base, shape = claim.result.removesuffix(TWIN), claim.id.removeprefix(SHAPES["original"])
+    if shape != claim.id:
+        return replace(claim, result=base, id=SHAPES[recipe] + shape)
+    return replace(claim, result=base if recipe == "ours" else base + TWIN)
+
+
+def table(results: Mapping[str, Any], claims: Sequence[Claim] = CLAIMS) -> list[dict[str, str]]:
+    """A row per claim that was judged under both: estimates, verdicts, and what the recipe changes."""
+    asked = [claim for claim in claims if claim.result.removesuffix(TWIN) in TWINS and not claim.incomparable]
+    judged = {
+        recipe: report_original.words_for(results, [under(claim, recipe) for claim in asked]) for recipe in SHAPES
+    }
+    rows = []
+    for claim, ours, its in zip(asked, judged["ours"], judged["original"], strict=True):
+        rows.append(
+            {
+                "stage": claim.stage,
+                "claim of the original": claim.text,
+                "its figures": claim.figures,
+                "our recipe [95 % interval]": _estimate(results, ours[0]),
+                "verdict": ours[1],
+                "its recipe [95 % interval]": _estimate(results, its[0]),
+                "its verdict": its[1],
+                "the recipe": _difference(ours[1], its[1]),
+            }
+        )
+    return rows
+
+
+def _difference(ours: str, its: str) -> str:
+    """What a change of recipe does to a verdict."""
+    if report_original.MISSING in (ours, its):
+        return report_original.MISSING
+    if ours == its:
+        return "changes nothing"
+    return "leaves it open" if OPEN in (ours, its) else "decides"
+
+
+def _estimate(results: Mapping[str, Any], claim: Claim) -> str:
+    verdict = verdict_of(claim.result, claim.id, results)
+    return "" if verdict is None else f"{shown(verdict['estimate'])}, n = {verdict['n']}"
