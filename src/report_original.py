@@ -151,8 +151,8 @@ CLAIMS = (
           "original: filter 2 has one sign change", RECIPE),
     Claim("11", "it is more alike across games than filter 1", "by eye", "asteroids_enduro_stress",
           "original: filter 2 more alike than filter 1", RECIPE),
-    Claim("11", "a Pong encoder streamed on Asteroids ends at its flat filter 1", "by eye", "asteroids_enduro_stress_original",
-          "forgetting stream to Asteroids: filter 1 native", RECIPE),
+    Claim("11", "a Pong encoder streamed on Asteroids ends at its flat filter 1", "by eye",
+          "asteroids_enduro_stress_original", "forgetting stream to Asteroids: filter 1 native", RECIPE),
     Claim("11", "rewards of Asteroids: Pong's filters like native ones (AUC equal within .01)", ".627, .623",
           "asteroids_enduro_stress", "asteroids: native = Pong", REWARD, margin=0.01),
 )  # fmt: skip
