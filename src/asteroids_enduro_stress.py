@@ -22,6 +22,8 @@ from typing import Any
 import numpy as np
 
 import figures
+import figures_curves
+import figures_rows
 import recipes
 import stats_ci
 from atari_env import GAMES
@@ -149,27 +151,44 @@ def _figures(
 ) -> dict[str, Callable[[], figures.Figure]]:
     n = f"{c.n_frames:,} frames per game, {c.seeds} seeds"
     auc = {
-        TITLES[game]: [stats_ci.estimate([cell["auc"][code] for cell in its]) for code in codes_of(rewards)]
+        TITLES[game]: {code: np.array([cell["auc"][code] for cell in its]) for code in codes_of(rewards)}
         for game, its in rewards.items()
     }
     return {
         "": partial(
-            figures.filter_shapes, filters, [TITLES[game] for game in GAMES], f"Layer-1 filters, random play, {n}"
+            figures_curves.filter_shapes,
+            filters,
+            [TITLES[game] for game in GAMES],
+            f"Layer-1 filters, random play, {n}",
         ),
         "__streams": partial(
-            figures.stream_curves,
-            {f"Pong -> {TITLES[target]}, {clock}": curve for (target, clock), curve in curves.items()},
-            f"A Pong encoder streamed on another game, chunks of {c.chunk:,} frames, {n}",
+            figures.page,
+            f"A Pong encoder streamed on another game, chunks of {c.chunk:,} frames\n{n}",
+            [_stream_plots(target, curves) for target in TARGETS],
         ),
         "__rewards": partial(
-            figures.dots_by_panel,
+            figures_rows.quantities,
+            f"Linear probe of a reward within {WITHIN} steps (Asteroids at random, Enduro by its expert)\n{n}",
             auc,
-            codes_of(rewards),
             {"Asteroids": ORIGINAL_AUC},
-            f"Linear probe of a reward within {WITHIN} steps (Asteroids at random, Enduro by its expert)",
-            f"AUC on test episodes; mean and 95 % interval over {c.seeds} seeds; o: the original (1 seed)",
+            "AUC on test episodes",
         ),
     }
+
+
+def _stream_plots(target: str, curves: Mapping[tuple[str, str], tuple[list[int], np.ndarray]]) -> figures_curves.Plots:
+    """One game, a plot per clock."""
+    plots = [
+        figures_curves.Plot(
+            f"Pong > {TITLES[target]}, {clock}",
+            {f"filter {k + 1}": (frames, values[:, :, k]) for k in range(values.shape[2])},
+            "frames streamed, logarithmic" if target == TARGETS[-1] else "", band=(ARRIVED, 1.0),
+            band_label=f"native: above {ARRIVED}", x_scale="from 0", y_range=(0.0, 1.02),
+        )
+        for (its, clock), (frames, values) in curves.items()
+        if its == target
+    ]  # fmt: skip
+    return figures_curves.Plots(plots, "|cosine| with the native filter")
 
 
 def _notes(c: Config) -> list[str]:

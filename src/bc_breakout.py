@@ -18,6 +18,8 @@ from typing import Any, Literal
 import numpy as np
 
 import figures
+import figures_curves
+import figures_rows
 import recipes
 import stats_ci
 import transfer_cells
@@ -63,6 +65,12 @@ ORIGINAL = {
     STREAMED: "19.2 +- 2.5 (acc .817)",
     FITTED: "17.4 +- 2.1 (acc .843)",
     "expert": "38",
+}
+REPORTED: dict[str, float | tuple[float, float]] = {
+    FROZEN: (14.8, 1.7),
+    STREAMED: (19.2, 2.5),
+    FITTED: (17.4, 2.1),
+    "expert": 38.0,
 }
 
 
@@ -187,7 +195,6 @@ def cells(run: Run) -> Cells:
 
 def report(c: Config, found: Cells) -> Report:
     """Table, verdicts and figures."""
-    setup = setup_of(c)
     means = {label: stats_ci.mean_over_games([cell["scores"] for cell in its]) for label, its in found.rows.items()}
     estimates = {label: stats_ci.estimate(values) for label, values in means.items()}
     accuracies = {arm.label: np.array([cell["accuracy"] for cell in found.rows[arm.label]]) for arm in arms_of(c)}
@@ -213,24 +220,42 @@ def report(c: Config, found: Cells) -> Report:
         f"alpha = {alpha:g}": (its[0]["frames"], np.array([cell["cosine"] for cell in its]))
         for alpha, its in found.drifts.items()
     }
-    drawn = {
-        "": partial(
-            figures.score_intervals, list(found.rows), list(estimates.values()), list(means.values()),
-            f"Breakout, imitating the {setup.expert(TARGET)} expert, sticky {c.sticky:g}: means of {c.games} games",
-            f"score per game; dots: {c.seeds} seeds, black: mean and 95 % interval",
-        ),
-        "__filters": partial(
-            figures.stream_curves, curves,
-            f"A Pong encoder streamed on Breakout: filters and their Pong twins, n = {c.seeds} seeds",
-            "|cosine| with the Pong twin",
-        ),
-    }  # fmt: skip
+    drawn = {"": partial(_scores, c, means), "__filters": partial(_drift, c, curves)}
     arrays: dict[str, Any] = {
         label.replace(" ", "_").replace(",", ""): np.array([cell["scores"] for cell in its])
         for label, its in found.rows.items()
     }
     arrays |= {f"drift_{a:g}": v[1] for a, v in zip(found.drifts, curves.values(), strict=True)}
     return Report(rows, verdicts, drawn, arrays=arrays)
+
+
+def _scores(c: Config, means: Mapping[str, np.ndarray]) -> figures.Figure:
+    margin = TASKS[TARGET].margin
+    panel = figures_rows.Panel(
+        "", means, REPORTED, "original (bar: its standard error)", figures_rows.around(means[FITTED], margin),
+        f"fitted on Breakout +- {margin:g}", unit="score per game",
+    )  # fmt: skip
+    title = f"Breakout, imitating the {setup_of(c).expert(TARGET)} expert, sticky {c.sticky:g}"
+    return figures.page(f"{title}, n = {c.seeds} seeds x {c.games} games", [figures_rows.Rows([panel])])
+
+
+def _drift(c: Config, curves: Mapping[str, tuple[Sequence[int], np.ndarray]]) -> figures.Figure:
+    """Above the filters that stay, magnified; below those that drift away."""
+    blocks = []
+    for pair, bound, y_range in (((0, 1), 0.99, (0.955, 1.002)), ((2, 3), 0.9, (0.0, 1.02))):
+        plots = [
+            figures_curves.Plot(
+                f"{name}: filters {pair[0] + 1} and {pair[1] + 1}",
+                {f"filter {k + 1}": (frames, values[:, :, k]) for k in pair},
+                "frames streamed, logarithmic" if pair[0] else "", x_scale="from 0", y_range=y_range, first=pair[0],
+                lines={f"bound {bound:g} of filter{' 1' if not pair[0] else 's 3, 4'}": bound},
+                original=() if pair[0] else [(frames[-1], 0.99, 0.0)],
+            )
+            for name, (frames, values) in curves.items()
+        ]  # fmt: skip
+        blocks.append(figures_curves.Plots(plots, "|cosine| with the Pong twin", 2.3))
+    title = f"A Pong encoder streamed on Breakout, sticky {c.sticky:g}, n = {c.seeds} seeds"
+    return figures.page(f"{title}\nits filters and their Pong twins", blocks)
 
 
 def _verdicts(

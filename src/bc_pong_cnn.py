@@ -23,6 +23,7 @@ import numpy as np
 import atari_play
 import cloning
 import figures
+import figures_rows
 import heads
 import stats_ci
 import transfer_cells
@@ -63,6 +64,7 @@ RESU, CNN = "ReSU + MLP 256x2", "DQN CNN, end to end"
 ORIGINAL = {
     "expert": "-13.4", RESU: "-11.85 +- .86 (acc .861, 2 s)", CNN: "-10.85 +- 1.04 (acc .867 / .760, 10 s)",
 }  # fmt: skip
+REPORTED: dict[str, float | tuple[float, float]] = {"expert": -13.4, RESU: (-11.85, 0.86), CNN: (-10.85, 1.04)}
 Cells = Mapping[str, Sequence[Mapping[str, Any]]]  # of each row: a result per seed
 
 
@@ -188,11 +190,13 @@ def report(c: Config, found: Cells) -> Report:
     rows = [_row(c, label, its, means[label], estimates[label]) for label, its in found.items()]
     seconds = np.array([[cell["seconds"] for cell in found[label]] for label in (CNN, RESU)])
     verdicts = _verdicts(found, means, seconds)
-    figure = partial(
-        figures.score_intervals, list(found), list(estimates.values()), list(means.values()),
-        f"Pong, imitating the reactive expert, sticky {c.sticky:g}: mean of {c.games} games per seed",
-        f"score per game; dots: {c.seeds} seeds, black: mean and 95 % interval",
+    margin = TASKS[GAME].margin
+    panel = figures_rows.Panel(
+        "", means, REPORTED, "original (bar: its standard error)", figures_rows.around(means[RESU], margin),
+        f"{RESU} +- {margin:g}", unit="score per game",
     )  # fmt: skip
+    title = f"Pong, imitating the reactive expert, sticky {c.sticky:g}, n = {c.seeds} seeds x {c.games} games"
+    figure = partial(figures.page, title, [figures_rows.Rows([panel])])
     arrays: dict[str, Any] = {label.split(" ")[0]: values for label, values in means.items()}
     return Report(rows, verdicts, {"": figure}, arrays={**arrays, "seconds": seconds})
 

@@ -20,6 +20,8 @@ import numpy as np
 
 import atari_play
 import figures
+import figures_curves
+import figures_rows
 import resu_files
 import resu_sharding
 import stats_ci
@@ -36,6 +38,13 @@ SIZES = {"84 x 84": 84, "168 x 168": 168, "210 x 160": 0}
 MEMORIES = (4, 8, 16, 32)
 GRID = (12, 8)
 AXES = {"pixels": "pixels per frame", "memory": "memory [steps]", "frames": "frames"}
+BOUNDED = {  # what the verdicts are on, in the figure
+    "pixels": "encode, 4.8 times the pixels",
+    "frames": "cost per frame: most / least",
+    "files": "fit from files / memory",
+    "files, encode": "encode to files / memory",
+    "peak": "peak memory [MB]",
+}
 FILES = 1.3  # times the time in memory
 FUTURE = (10**9, 10**12)  # frames whose cost is computed from the measured rates
 
@@ -203,17 +212,46 @@ def report(c: Config, found: Cells) -> Report:
             {"game": TASKS[c.games[0]].label, "what": f"fit on 10^{len(str(n)) - 1} frames (computed)", **costs}
         )
     columns = list(dict.fromkeys(column for row in rows for column in row))
-    panels: dict[str, dict[str, list[tuple[float, float]]]] = {label: {} for label in AXES.values()}
-    for game, points in found.points.items():
-        for point in points:
-            for kind in ("moments", "encode"):
-                curve = panels[AXES[point["axis"]]].setdefault(f"{TASKS[game].label}, {kind}", [])
-                curve.append((point["at"], point[kind]))
+    verdicts = _verdicts(c, found)
     return Report(
         [{column: row.get(column, "") for column in columns} for row in rows],
-        _verdicts(c, found),
-        {"": partial(figures.growth, panels, "us per frame")},
+        verdicts,
+        {"": partial(_figure, c, found, verdicts)},
         ["The frames of an axis are those of random play, the same games at every point."],
+    )
+
+
+def _figure(c: Config, found: Cells, verdicts: Sequence[Verdict]) -> figures.Figure:
+    """Cost along each axis, and every measured ratio as a share of the bound that it must not pass."""
+    plots = []
+    for axis, label in AXES.items():
+        curves: dict[str, list[tuple[float, float]]] = {}
+        for game, points in found.points.items():
+            for kind in ("moments", "encode"):
+                its = [(point["at"], point[kind]) for point in points if point["axis"] == axis]
+                curves[f"{TASKS[game].label}, {kind}"] = its
+        sizes = [at for at, _ in next(iter(curves.values()))]
+        ticks = {at: f"{at:,.0f}" for at in (sizes if axis == "memory" else sizes[:: len(sizes) - 1])}
+        first = curves[f"{TASKS[c.games[0]].label}, encode"]
+        bound = f"bound at {sizes[-1]:,.0f} pixels: 3 times as long ({TASKS[c.games[0]].label}, encode)"
+        plots.append(
+            figures_curves.Plot(
+                label, {name: (sizes, np.array([[cost for _, cost in its]])) for name, its in curves.items()},
+                x_scale="log", y_scale="log", x_ticks=ticks, marked=True,
+                lines={bound: 3 * first[0][1]} if axis == "pixels" else {},
+            )
+        )  # fmt: skip
+    shares = {
+        f"{BOUNDED[verdict.id]} (bound {verdict.margin:g})": np.array([verdict.estimate / verdict.margin])
+        for verdict in verdicts
+        if isinstance(verdict.estimate, float) and verdict.margin
+    }
+    panel = figures_rows.Panel(
+        "measured / bound", shares, band=(0.0, 1.0), band_label="within the bound", lines={"": 1.0}
+    )
+    return figures.page(
+        "Cost of the moments and of encoding, one run",
+        [figures_curves.Plots(plots, "us per frame", 2.5), figures_rows.Rows([panel])],
     )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import atari_play
 import cloning
 import figures
+import figures_rows
 import player_cells
 import resu_controls
 import stats_ci
@@ -207,6 +208,8 @@ def report(
     original: Mapping[ArmName, str] | None = None,
     left_out: Sequence[ArmName] = (),
     target: float | None = None,
+    reported: Mapping[ArmName, float] | None = None,
+    reported_label: str = "original",
 ) -> Report:
     """Table, verdicts, figure and arrays (scores by arm) of finished cells.
 
@@ -215,6 +218,7 @@ def report(
     original  what the original investigation reports of an arm
     left_out  arms that are shown as missing
     target    points that the clone should exceed, if it is a claim
+    reported, reported_label   scores among what the original reports, for the figure, and what they are
     """
     means = {name: stats_ci.mean_over_games([cell["scores"] for cell in its]) for name, its in found.items()}
     estimates = {name: stats_ci.estimate(values) for name, values in means.items()}
@@ -225,13 +229,18 @@ def report(
     verdicts = _verdicts(means, margin)
     if target is not None and "resu mlp" in means:
         verdicts.append(judge_target(means["resu mlp"], target))
+    panel = figures_rows.Panel(
+        "",
+        {ARMS[name].label: values for name, values in means.items()},
+        {ARMS[name].label: value for name, value in (reported or {}).items() if name in means},
+        reported_label,
+        figures_rows.around(means["expert"], margin) if "expert" in means else None,
+        f"the expert +- {margin:g}",
+        {} if target is None else {f"target {target:g}": target},
+        "score per game",
+    )
     figure = partial(
-        figures.score_intervals,
-        [ARMS[name].label for name in found],
-        list(estimates.values()),
-        list(means.values()),
-        f"{title}: mean of {len(some[0]['scores'])} games per seed",
-        f"score per game; dots: {len(some)} seeds, black: mean and 95 % interval",
+        figures.page, f"{title}, n = {len(some)} seeds x {len(some[0]['scores'])} games", [figures_rows.Rows([panel])]
     )
     scores = {name.replace(" ", "_"): np.array([cell["scores"] for cell in its]) for name, its in found.items()}
     return Report(rows, verdicts, {"": figure}, arrays=scores)

@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 
 import figures
+import figures_curves
+import figures_rows
 import recipes
 import si_probe_cells
 import stats_ci
@@ -96,26 +98,47 @@ def report(c: Config, found: Cells) -> Report:
     return Report(
         rows,
         [*_r2_verdicts(r2), *_spectrum_verdicts(spectra)],
-        {"": partial(_figure, c, estimates, spectra)},
+        {"": partial(_figure, c, r2, spectra)},
         _notes(estimates),
         arrays,
     )
 
 
-def _figure(
-    c: Config, estimates: Mapping[str, Mapping[str, Estimate]], spectra: Mapping[str, np.ndarray]
-) -> figures.Figure:
-    return figures.dots_and_spectra(
-        {target: list(its.values()) for target, its in estimates.items()},
-        list(CODES),
-        {target: dict(zip(ORIGINAL, known, strict=True)) for target, known in TARGETS.items() if known},
-        spectra,
-        list(N_KEPT.values()),
-        {"L1": ("original", ORIGINAL_SPECTRUM)}
-        | {layer: ("original: all of them below", [least]) for layer, least in ORIGINAL_LEAST.items()},
-        f"Space Invaders, random play, {c.n_frames:,} frames per seed: ridge probes, split by episode",
-        f"R2 on test episodes; mean and 95 % interval over {c.seeds} seeds; o: the original (1 seed)",
-        [label for label, code in CODES.items() if code.learned],
+def _figure(c: Config, r2: Mapping[str, np.ndarray], spectra: Mapping[str, np.ndarray]) -> figures.Figure:
+    """The differences that are judged, a panel per target; below them the spectra."""
+    panels = []
+    for q, (target, known) in enumerate(TARGETS.items()):
+        reported = dict(zip(ORIGINAL, known or (), strict=False)) if target != "bullet pixels" else {}
+        gains, said = {}, {}
+        for code, other in CONTRASTS[:-4]:
+            name = f"{code} - {other}".replace("L1+L2+L3 random", "with random")
+            gains[name] = r2[code][:, q] - r2[other][:, q]
+            if code in reported and other in reported:
+                said[name] = reported[code] - reported[other]
+        panels.append(
+            figures_rows.Panel(
+                target, gains, said, "original", (-MARGIN, MARGIN), f"equivalent: within {MARGIN}", {"": 0.0}
+            )
+        )
+    limits = {layer: {"original: all kept ones below": 1 - least} for layer, least in ORIGINAL_LEAST.items()}
+    plots = [
+        figures_curves.Plot(
+            f"{layer}: {N_KEPT[layer]} of {its.shape[1]} kept",
+            {"1 - canonical correlation": (np.arange(1, its.shape[1] + 1), 1 - its)}, "number of the correlation",
+            [(i, 1 - value, 0.0) for i, value in enumerate(ORIGINAL_SPECTRUM, 1)] if layer == "L1" else (),
+            limits.get(layer, {}), {"kept: left of it": N_KEPT[layer] + 0.5}, y_scale="log", marked=True, mean=False,
+        )
+        for layer, its in spectra.items()
+    ]  # fmt: skip
+    half = -(-len(panels) // 2)
+    return figures.page(
+        f"Space Invaders, random play, {c.n_frames:,} frames per seed, n = {c.seeds} seeds\n"
+        "ridge probes, split by episode",
+        [
+            figures_rows.Rows(panels[:half]),
+            figures_rows.Rows(panels[half:], foot="difference of R2 on test episodes"),
+            figures_curves.Plots(plots, "1 - correlation", 2.2),
+        ],
     )
 
 

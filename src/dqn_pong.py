@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-import figures
+import figures_curves
 import rl_cells
 import rl_dqn
 import stats_ci
@@ -33,6 +33,7 @@ from stage_run import Run, Stage, late, measured
 from stats_ci import Verdict
 
 GAME, LEARNED = "pong", -15.0  # points; random play has about -20.4
+CURVE = 30  # points that are drawn of a learning curve
 NOTE = (
     "Published after 10 M frames, as many as in 2.5 M steps, with sticky actions too: DQN -15.9, "
     "linear Blob-PROST 1.8 (Machado et al. 2018)."
@@ -169,13 +170,14 @@ def cells(run: Run) -> Cells:
 def report(c: Config, found: Cells) -> Report:
     """Table, verdicts, learning curves; arms that were left out are shown as missing."""
     rows: list[dict[str, Any]] = []
-    verdicts, curves, early = [], {}, {}
+    verdicts, curves, early, finals = [], {}, {}, {}
     arrays: dict[str, Any] = {}
     for name, its in found.items():
         arm = ARMS[name]
         for steps in stops(c, arm):
             scores = np.array([cell["scores"][str(steps)] for cell in its])
             means = stats_ci.mean_over_games(scores)
+            finals[f"{arm.label}, {steps / 1e6:g} M steps"] = means
             estimate, beyond = stats_ci.estimate(means), stats_ci.estimate(means - LEARNED)
             if steps == c.steps:
                 early[name] = means
@@ -185,15 +187,17 @@ def report(c: Config, found: Cells) -> Report:
             verdicts.append(Verdict(*claim(c, name, steps), estimate, stats_ci.verdict_positive(beyond), LEARNED))
             arrays[f"scores_{name}_{steps}"] = scores
         arrays[f"curves_{name}"] = rl_cells.curves(its)
-        curves[arm.label] = rl_cells.stretched(arrays[f"curves_{name}"], stops(c, arm)[-1], c.more_steps)
+        at = (np.arange(CURVE) + 0.5) / CURVE * stops(c, arm)[-1] / 1e6
+        curves[arm.label] = (at, rl_cells.coarser(arrays[f"curves_{name}"], CURVE))
     for name, arm in ARMS.items():
         if name not in found and name in USUAL and not arm_alone(c):
             rows.append(dict.fromkeys(rows[0], "missing") | {"policy": arm.label})
             verdicts += [stats_ci.missing(*claim(c, name, steps), LEARNED) for steps in stops(c, arm)]
     verdicts += [_compared(better, worse, early) for better, worse in PAIRS if not arm_alone(c)]
     figure = partial(
-        figures.learning_curves, curves, c.more_steps, {"original": -19.7},
-        f"Pong, DQN: return of training games, one line per seed, n = {c.seeds}",
+        figures_curves.learning, f"Pong, DQN, sticky 0.25, n = {c.seeds} seeds x {c.games} games",
+        {"agent steps [millions; 1 step = 4 frames]": curves}, finals, {f"learned: above {LEARNED:g}": LEARNED},
+        {label: -19.7 for label in finals if label.endswith(f" {c.steps / 1e6:g} M steps")},
     )  # fmt: skip
     return Report(rows, verdicts, {"": figure}, [NOTE, *_late_note(c, arrays)], arrays)
 

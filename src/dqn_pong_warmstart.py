@@ -28,6 +28,7 @@ import numpy as np
 import atari_play
 import cloning
 import figures
+import figures_rows
 import rl_cells
 import rl_dqn
 import stats_ci
@@ -229,9 +230,10 @@ def report(c: Config, found: Cells) -> Report:
         {"arm": "the clone", "at its start": stats_ci.estimate(before), **dict.fromkeys(columns, "")}
     ]
     dips: dict[ArmName, np.ndarray] = {}
+    finals: dict[ArmName, np.ndarray] = {}
     for name, its in found.arms.items():
         dips[name] = rl_cells.lowest(curves[name], PARTS) - before
-        final = stats_ci.mean_over_games([cell["scores"][str(c.steps)] for cell in its])
+        finals[name] = final = stats_ci.mean_over_games([cell["scores"][str(c.steps)] for cell in its])
         begun = stats_ci.mean_over_games([cell["begun"] for cell in its])
         compared = "frozen" in whole and name != "frozen"
         rows.append(
@@ -244,17 +246,38 @@ def report(c: Config, found: Cells) -> Report:
                 "final - clone": stats_ci.paired_difference(final, before),
             }
         )
-    figure = partial(
-        figures.learning_panels,
-        {name: rl_cells.coarser(values, 2 * PARTS) for name, values in curves.items()}, "frozen", c.steps,
-        {"clone": float(before.mean())},
-        f"Pong, DQN begun as a clone: return of training games, one line per seed, n = {c.seeds}",
-    )  # fmt: skip
+    figure = partial(_figure, c, dips, whole, {name: final - before for name, final in finals.items()})
     return Report(
         [row | {"seeds x games": f"{c.seeds} x {c.games}"} for row in rows],
         _verdicts(dips),
         {"": figure},
         arrays={f"curves_{name.replace(' ', '_')}": values for name, values in curves.items()},
+    )
+
+
+def _figure(
+    c: Config,
+    dips: Mapping[ArmName, np.ndarray],
+    whole: Mapping[ArmName, np.ndarray],
+    finals: Mapping[ArmName, np.ndarray],
+) -> figures.Figure:
+    """Each run's worst tenth and its whole, less those of the clone that does not learn; and its end."""
+    titles = ("worst tenth - frozen's", "whole run - frozen's", "final score - the clone's")
+    panels = []
+    for title, values in zip(titles, (dips, whole, finals), strict=True):
+        control = values.get("frozen", 0.0) if title.endswith("frozen's") else 0.0
+        its: dict[str, np.ndarray] = {name: value - control for name, value in values.items() if name != "frozen"}
+        first = title == titles[0]
+        panels.append(
+            figures_rows.Panel(
+                title, its, {"naive": -9.0} if first and "naive" in its else {}, "original: a clone at -12 ends at -21",
+                (-1.0, 1.0) if first else None, "within 1 point", {"no difference": 0.0},
+            )
+        )  # fmt: skip
+    return figures.page(
+        f"Pong, DQN begun as a clone, {c.steps:,} steps, sticky 0.25, n = {c.seeds} seeds;\n"
+        'returns of training games; "frozen": the clone that does not learn',
+        [figures_rows.Rows(panels, alike=True, foot="points")],
     )
 
 

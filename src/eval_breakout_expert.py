@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 import figures
+import figures_rows
 import player_cells
 import stats_ci
 from atari_env import MAX_STEPS
@@ -65,14 +66,13 @@ def report(c: Config, found: list[list[dict[str, Any]]]) -> Report:
     best = f"{task.label}: {task.best}, from ram, sticky {c.sticky[0]:g}"
     above = stats_ci.estimate(means[best] - TARGET)
     text = f"the {task.best} expert averages more than {TARGET:g}"
-    figure = partial(
-        figures.score_intervals,
-        [key.removeprefix(f"{task.label}: ") for key in means],
-        list(estimates.values()),
-        list(means.values()),
-        "Hand-written Breakout experts: mean score per seed",
-        f"score per game; dots: {c.seeds} seeds, black: mean and 95 % interval",
-    )
+    panel = figures_rows.Panel(
+        "", {key.removeprefix(f"{task.label}: "): values for key, values in means.items()},
+        {f"tracking, from ram, sticky {c.sticky[0]:g}": 38.0}, lines={f"target of the best, {TARGET:g}": TARGET},
+        unit="score per game",
+    )  # fmt: skip
+    n = f"n = {c.seeds} seeds x {c.n_games} games (from pixels {c.pixel_games})"
+    figure = partial(figures.page, f"Hand-written experts in Breakout, {n}", [figures_rows.Rows([panel])])
     return Report(
         player_cells.table(players(c), found, estimates, {(GAME, "tracking"): "38"}),
         [Verdict("best > target", text, estimates[best], stats_ci.verdict_positive(above), TARGET)],

@@ -10,11 +10,15 @@ Run        python src/eval_expert.py                    (35 min on 2 cores, half
            python src/eval_expert.py --smoke            (1 min, proves nothing)
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
+import numpy as np
+
 import figures
+import figures_rows
 import player_cells
 import stats_ci
 from atari_env import MAX_STEPS
@@ -27,6 +31,7 @@ from stats_ci import Verdict
 
 Game = Literal["pong", "space_invaders", "asteroids", "enduro"]
 TARGETS: dict[Game, float] = {"pong": 15.0, "space_invaders": 600.0, "asteroids": 1000.0, "enduro": 100.0}
+REPORTED = {"pong": {"reactive, from ram": -13.4}, "space_invaders": {"simple, from ram": 350.0}}
 ORIGINAL = {
     ("pong", "reactive"): "-13.4",
     ("space_invaders", "simple"): "about 350",
@@ -84,33 +89,45 @@ def report(c: Config, found: list[list[dict[str, Any]]]) -> Report:
     """Table, verdicts, figure."""
     means = player_cells.means_of(players(c), found)
     estimates = {key: stats_ci.estimate(values) for key, values in means.items()}
-    verdicts, panels = [], {}
+    verdicts = []
     for game in c.games:
         task = TASKS[game]
-        keys = [key for key in means if key.startswith(f"{task.label}: ")]
-        panels[task.label] = (
-            [key.removeprefix(f"{task.label}: ") for key in keys],
-            [estimates[key] for key in keys],
-            [means[key] for key in keys],
-        )
         best = f"{task.label}: {task.best}, from ram, sticky {c.sticky[0]:g}"
         above = stats_ci.estimate(means[best] - TARGETS[game])
         text = f"{task.label}: the {task.best} expert averages more than {TARGETS[game]:g}"
         word = stats_ci.verdict_positive(above)
         verdicts.append(Verdict(f"{game}: best > target", text, estimates[best], word, TARGETS[game]))
-    figure = partial(
-        figures.score_panels,
-        panels,
-        "Hand-written experts: mean score per seed",
-        f"score per game; dots: {c.seeds} seeds, black: mean and 95 % interval",
-    )
     return Report(
         player_cells.table(players(c), found, estimates, ORIGINAL),
         verdicts,
-        {"": figure},
+        {"": partial(_figure, c, means)},
         ["Sticky 0 is for comparison only: without sticky actions the same few games are played again and again."],
         {key.replace(" ", "_"): values for key, values in means.items()},
     )
+
+
+def _figure(c: Config, means: Mapping[str, np.ndarray]) -> figures.Figure:
+    """A row of panels per game, one panel with sticky actions and one without."""
+    blocks = []
+    for game in c.games:
+        label, panels = TASKS[game].label, []
+        for sticky in c.sticky:
+            start, end = f"{label}: ", f", sticky {sticky:g}"
+            its = {
+                key.removeprefix(start).removesuffix(end): values
+                for key, values in means.items()
+                if key.startswith(start) and key.endswith(end)
+            }
+            above = all(values.min() > 0 for values in its.values())
+            panels += [
+                figures_rows.Panel(
+                    f"{label}{end}" + (" (logarithmic)" if above else ""), its, REPORTED.get(game, {}),
+                    lines={"target of the best": TARGETS[game]}, log=above,
+                )
+            ] * bool(its)  # fmt: skip
+        blocks.append(figures_rows.Rows(panels, alike=True, foot="score per game" if game == c.games[-1] else ""))
+    n = f"n = {c.seeds} seeds x {c.n_games} games (from pixels {c.pixel_games}, Enduro {c.enduro_games})"
+    return figures.page(f"Hand-written experts, {n}", blocks)
 
 
 STAGE = Stage(__file__, Config, cells, report, smoke=SMOKE, check=check)

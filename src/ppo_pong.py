@@ -27,6 +27,7 @@ import numpy as np
 import atari_play
 import cloning
 import figures
+import figures_curves
 import rl_cells
 import rl_ppo
 import stats_ci
@@ -188,10 +189,8 @@ def cells(run: Run) -> Cells:
 
 def report(c: Config, found: Cells) -> Report:
     """Table, verdicts, learning curves."""
-    rows, verdicts, curves, means = [], [], {}, {}
-    lines = {"target": TARGETS[c.game][0]}
+    rows, verdicts, means = [], [], {}
     arrays: dict[str, Any] = {}
-    longest = max(steps_of(c, view) for view in found)
     for view, its in found.items():
         scores = np.array([cell["scores"][str(steps_of(c, view))] for cell in its])
         means[view] = stats_ci.mean_over_games(scores)
@@ -202,7 +201,6 @@ def report(c: Config, found: Cells) -> Report:
             text = f"{LABELS[view]}: the final policy averages more than {target:g}"
             verdicts.append(Verdict(f"{view} > {target:g}", text, estimate, word, target))
         arrays[f"curves_{view}"] = rl_cells.curves(its)
-        curves[LABELS[view]] = rl_cells.stretched(arrays[f"curves_{view}"], steps_of(c, view), longest)
         arrays[f"scores_{view}"] = scores
         arrays[f"minutes_{view}"] = np.array([cell["minutes"] for cell in its])
     if c.start == "clone":
@@ -210,15 +208,33 @@ def report(c: Config, found: Cells) -> Report:
         row, verdict = _against_the_clone(c, means["features"], stats_ci.mean_over_games(before))
         rows.append({**dict.fromkeys(rows[0], ""), **row})
         verdicts.append(verdict)
-        lines["the clone:"] = float(before.mean())
-        curves = {name: rl_cells.coarser(curve, 10) for name, curve in curves.items()}  # a clone's games are long
     if len(found) == 2:
         verdicts += _against_frames(c, means, arrays)
-    figure = partial(
-        figures.learning_curves, curves, longest, lines,
-        f"{TASKS[c.game].label}: return of training games (sampled actions), one line per seed, n = {c.seeds}",
-    )  # fmt: skip
-    return Report(rows, verdicts, {"": figure}, arrays=arrays)
+    return Report(rows, verdicts, {"": partial(_figure, c, list(found), means, arrays)}, arrays=arrays)
+
+
+def _figure(
+    c: Config, views: Sequence[Shown], means: Mapping[Shown, np.ndarray], arrays: Mapping[str, np.ndarray]
+) -> figures.Figure:
+    """Against steps; where two views are held against each other at equal minutes, against these as well."""
+    by_steps, by_minutes, finals = {}, {}, {}
+    lines = {f"target {TARGETS[c.game][0]:g}": TARGETS[c.game][0]}
+    if "scores_clone" in arrays:
+        finals["the clone that it begins as"] = stats_ci.mean_over_games(arrays["scores_clone"])
+        lines["the clone's mean"] = float(arrays["scores_clone"].mean())
+    for view in views:
+        curve = rl_cells.coarser(arrays[f"curves_{view}"], 10 if c.start == "clone" else 20)
+        steps, minutes = steps_of(c, view), arrays[f"minutes_{view}"].mean(axis=0)
+        at = (np.arange(curve.shape[1]) + 0.5) / curve.shape[1]
+        by_steps[LABELS[view]] = (at * steps / 1e6, curve)
+        ends = np.arange(len(minutes) + 1) / len(minutes)
+        by_minutes[LABELS[view]] = (np.interp(at, ends, [0, *minutes]), curve)
+        finals[f"{LABELS[view]}, {steps / 1e6:g} M steps"] = means[view]
+    curves = {"agent steps [millions; 1 step = 4 frames]": by_steps}
+    if len(views) > 1:
+        curves["minutes of learning, mean of the seeds"] = by_minutes
+    title = f"{TASKS[c.game].label}, PPO, sticky 0.25, n = {c.seeds} seeds x {c.games} games"
+    return figures_curves.learning(title, curves, finals, lines)
 
 
 def _row(

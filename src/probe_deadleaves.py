@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 import dead_leaves
-import figures
+import figures_curves
 import filter_shapes
 from deadleaves_claims import MAIN, RIDGE_CHECKED, Levels, estimate_of, judge, panoramas_text, values_of
 from resu_core import LagMoments, canonical_directions
@@ -158,7 +158,7 @@ def report(c: Config, found: Mapping[str, Levels]) -> Report:
     ]
     leaves, white = found[MAIN], found["blurred white noise"]
     filters = np.array([[cell["filters"] for cell in leaves[n]] for n in c.noise])  # (noise, seed, unit, lag)
-    figure = figures.filters_by_noise(  # drawn at once: its bands come from the same generator
+    figure = figures_curves.filters_by_noise(  # drawn at once: its bands come from the same generator
         filters,
         c.noise,
         f"ReSU filters of moving dead leaves: mean of n = {c.seeds} seeds, "

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 import figures
+import figures_rows
 import pong_probe_cells
 import recipes
 import stats_ci
@@ -25,7 +26,7 @@ from recipes import RecipeName
 from stage_io import guard, require_positive
 from stage_report import Report
 from stage_run import Run, Stage
-from stats_ci import Estimate, Verdict
+from stats_ci import Verdict
 
 ORDER = (
     "raw(t)", "raw(t,t-1)", "raw, 8 frames", "raw, 11 frames", "L1, third", "L2, third", "L1", "L2",
@@ -98,7 +99,7 @@ def report(c: Config, found: Cells) -> Report:
     return Report(
         rows,
         [verdict for target in TARGETS for verdict in _verdicts(target, r2)],
-        {"": partial(_figure, c, codes, estimates)},
+        {"": partial(_figure, c, codes, r2)},
         [pong_probe_cells.THIRD, *pong_probe_cells.outlier_notes(r2), PADDLE],
         {code.replace(" ", "_"): r2[code] for code in codes},
     )
@@ -126,15 +127,14 @@ def _verdicts(target: str, r2: dict[str, np.ndarray]) -> list[Verdict]:
     ]
 
 
-def _figure(c: Config, codes: list[str], estimates: dict[str, dict[str, Estimate]]) -> figures.Figure:
-    return figures.dots_by_panel(
-        {target: [its[code] for code in codes] for target, its in estimates.items()},
-        codes,
-        {name: target.original for name, target in TARGETS.items()},
-        f"Pong, random play, {c.n_frames:,} frames per seed: ridge probes, split by episode"
+def _figure(c: Config, codes: list[str], r2: dict[str, np.ndarray]) -> figures.Figure:
+    return figures_rows.quantities(
+        f"Pong, random play, {c.n_frames:,} frames per seed, n = {c.seeds} seeds\nridge probes, split by episode"
         + ("" if c.max_over == OBSERVED else "; the newest frame alone is observed"),
-        f"R2 on test episodes; mean and 95 % interval over {c.seeds} seeds; o: the original (1 seed)",
-        [code for code in codes if CODES[code].learned],
+        {target: {code: of_target(r2[code], target) for code in codes} for target in TARGETS},
+        {name: target.original for name, target in TARGETS.items()},
+        "R2 on test episodes",
+        [code for code in codes if not CODES[code].learned],
     )
 
 

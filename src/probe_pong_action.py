@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-import figures
+import figures_rows
 import pong_probe_cells
 import probes
 import stats_ci
@@ -269,13 +269,12 @@ def report(c: Config, found: Cells) -> Report:
         )
     drawn = [label for label, code in CODES.items() if code.group != "quiet"]  # near 0: they would squeeze all others
     figure = partial(
-        figures.dots_by_panel,
-        {name: [its[label] for label in drawn] for name, its in estimates.items()},
-        drawn,
+        figures_rows.quantities,
+        f"Our paddle in Pong, random play, with and without actions\n{c.n_frames:,} frames, n = {c.seeds} seeds",
+        {name: {label: r2[label][:, i] for label in drawn} for i, name in enumerate(NAMES)},
         {NAMES[AHEAD]: ORIGINAL},
-        f"Our paddle in Pong, random play, {c.n_frames:,} frames per seed, with and without actions",
-        f"R2 on test episodes; mean and 95 % interval over {c.seeds} seeds; o: the original (1 seed)",
-        [label for label in drawn if CODES[label].group != "raw"],
+        "R2 on test episodes",
+        [label for label in drawn if CODES[label].group == "raw"],
     )
     arrays = {label.replace(" ", "_"): its for label, its in r2.items()}
     return Report(rows, _verdicts(r2), {"": figure}, _notes(found, estimates[NAMES[AHEAD]]), arrays)

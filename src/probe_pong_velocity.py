@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import figures
+import figures_rows
 import pong_probe_cells
 import stats_ci
 from pong_probe_cells import CODES, TARGETS, Cells
@@ -67,15 +67,15 @@ def report(c: Config, found: Cells) -> Report:
     r2 = pong_probe_cells.r2_of(found)
     across, along = TARGETS[NAME].columns
     both = {code: pong_probe_cells.of_target(r2[code], NAME) for code in ORDER}
-    panels = {
-        "horizontal": [stats_ci.estimate(r2[code][:, across]) for code in ORDER],
-        "vertical": [stats_ci.estimate(r2[code][:, along]) for code in ORDER],
-        "both": [stats_ci.estimate(both[code]) for code in ORDER],
+    values = {
+        "horizontal": {code: r2[code][:, across] for code in ORDER},
+        "vertical": {code: r2[code][:, along] for code in ORDER},
+        "both": both,
     }
     original = TARGETS[NAME].original
     rows: list[dict[str, Any]] = []
-    for i, code in enumerate(ORDER):
-        row = {"code": code} | {f"R2, {panel}": its[i] for panel, its in panels.items()}
+    for code in ORDER:
+        row = {"code": code} | {f"R2, {panel}": stats_ci.estimate(its[code]) for panel, its in values.items()}
         rows.append(row | {"original, both": f"{original[code]:.3f}" if code in original else ""})
     verdicts = [
         stats_ci.positive(f"{code} > {other}", f"{code} above {other}", both[code] - both[other])
@@ -83,13 +83,12 @@ def report(c: Config, found: Cells) -> Report:
     ]
     verdicts.append(stats_ci.positive("L2 > target", f"L2 above {TARGET}", both["L2"] - TARGET))
     figure = partial(
-        figures.dots_by_panel,
-        panels,
-        ORDER,
+        figures_rows.quantities,
+        f"Ball velocity in Pong, random play, {c.n_frames:,} frames per seed, n = {c.seeds} seeds",
+        values,
         {"both": original},
-        f"Ball velocity in Pong, random play, {c.n_frames:,} frames per seed",
-        f"R2 on test episodes; mean and 95 % interval over {c.seeds} seeds; o: the original (1 seed)",
-        [code for code in ORDER if CODES[code].learned],
+        "R2 on test episodes",
+        [code for code in ORDER if not CODES[code].learned],
     )
     notes = [
         pong_probe_cells.THIRD,

@@ -162,13 +162,3 @@ def between(curves: np.ndarray, steps: int, start: float, stop: float) -> np.nda
     centres = (np.arange(curves.shape[1]) + 0.5) * steps / curves.shape[1]
     part = np.ma.masked_invalid(curves[:, (centres > start) & (centres < stop)])
     return np.ma.filled(part.mean(axis=1), np.nan).astype(float)
-
-
-def stretched(curves: np.ndarray, steps: int, axis_steps: int) -> np.ndarray:
-    """Curves (seeds, P) over `steps` as (seeds, P) over the longer axis_steps; NaN where nothing was learned."""
-    n = curves.shape[1]
-    centres = (np.arange(n) + 0.5) * axis_steps / n
-    at = (centres * n / steps).astype(int)
-    found = np.full(curves.shape, np.nan)
-    found[:, at < n] = curves[:, at[at < n]]
-    return found

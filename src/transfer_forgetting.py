@@ -20,6 +20,7 @@ import numpy as np
 
 import convnet
 import figures
+import figures_rows
 import recipes
 import stats_ci
 import transfer_cells
@@ -91,6 +92,10 @@ KEPT: dict[int | None, str] = {
     3: "head, means, gains and filters 3, 4 kept",
     None: "head refitted",
 }
+SHORT: dict[int | None, str] = {  # the same in the figure
+    0: "old head kept", 1: "+ pixel means restored", 2: "+ gains restored", 3: "+ filters 3, 4 restored",
+    None: "head refitted",
+}  # fmt: skip
 ARMS = (
     *(Arm(f"ReSU, alpha {alpha:g}: {text}", alpha=alpha, kept=kept) for alpha in CLOCKS for kept, text in KEPT.items()),
     Arm("CNN: before", network="scratch"),
@@ -235,18 +240,45 @@ def report(c: Config, found: Cells) -> Report:
                 "seeds x games": f"{c.seeds} x {c.games}",
             }
         )
-    panels = {}
-    for game in (HOME, OTHER):
-        names = [label for label in found if (label in there) == (game == OTHER)]
-        panels[TASKS[game].label] = (names, [estimates[name] for name in names], [means[name] for name in names])
-    figure = partial(
-        figures.score_panels,
-        panels,
-        f"Pong before and after adaptation to Breakout, n = {c.seeds} seeds x {c.games} games, sticky {c.sticky:g}",
-        "score per game; dots: seeds, black: mean and 95 % interval",
-    )
     arrays = {label.replace(" ", "_").replace(",", "").replace(":", ""): values for label, values in means.items()}
-    return Report(rows, [*verdicts, *_contrasts(means)], {"": figure}, arrays=arrays)
+    return Report(rows, [*verdicts, *_contrasts(means)], {"": partial(_figure, c, means)}, arrays=arrays)
+
+
+def _figure(c: Config, means: Mapping[str, np.ndarray]) -> figures.Figure:
+    """Changes in Pong, and what Pong is worth in Breakout."""
+    columns: dict[str, dict[str, np.ndarray]] = {}
+    for arm in (arm for arm in arms_of(c) if arm.game == HOME and arm.label not in BEFORE.values()):
+        column = f"ReSU, streamed, alpha {arm.alpha:g}" if arm.alpha is not None else "CNN, fine-tuned"
+        name = SHORT[arm.kept if arm.alpha is not None else None if "refitted" in arm.network else 0]
+        columns.setdefault(column, {})[name] = means[arm.label] - means[BEFORE[arm.kind]]
+    margin, streamed = TASKS[HOME].margin, next(iter(columns))
+    said = {SHORT[kept]: -0.4 for kept in (0, None)}
+    panels = [
+        figures_rows.Panel(
+            column, its, said if column == streamed else {}, "original (it does not say whether its head was kept)",
+            (-margin, margin), f"margin: {margin:g} in Pong, {TASKS[OTHER].margin:g} in Breakout", {"no change": 0.0},
+        )
+        for column, its in columns.items()
+    ]  # fmt: skip
+    scratch, tuned = "CNN on Breakout, from scratch", "CNN on Breakout, fine-tuned from Pong"
+    gains = {
+        "ReSU: streamed from Pong - fitted there": means[STREAMED_THERE] - means[FITTED_THERE],
+        "CNN: fine-tuned from Pong - from scratch": means[tuned] - means[scratch],
+        "from scratch: CNN - ReSU": means[scratch] - means[FITTED_THERE],
+    }
+    margin = TASKS[OTHER].margin
+    there = figures_rows.Panel(
+        "Breakout, played afterwards", gains, band=(-margin, margin), lines={"no change": 0.0},
+        unit="difference of scores",
+    )  # fmt: skip
+    title = "Pong before and after adaptation to Breakout"
+    return figures.page(
+        f"{title}, n = {c.seeds} seeds x {c.games} games, sticky {c.sticky:g}",
+        [
+            figures_rows.Rows(panels, alike=True, title="Pong", foot="score after - score before"),
+            figures_rows.Rows([there]),
+        ],
+    )
 
 
 def _contrasts(means: Mapping[str, np.ndarray]) -> list[Verdict]:

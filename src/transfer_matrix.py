@@ -18,6 +18,8 @@ from typing import Any, Literal
 import numpy as np
 
 import figures
+import figures_curves
+import figures_rows
 import stats_ci
 import transfer_cells
 from atari_env import MAX_STEPS
@@ -30,6 +32,7 @@ from stats_ci import Estimate, Verdict
 from trained_cache import Setup
 
 Game = Literal["pong", "breakout", "space_invaders", "asteroids", "enduro"]
+TIMESCALE_REPORTED = {0: (16.9, 3.7), 10_000: (19.8, 3.3), 30_000: (14.2, 2.1), 60_000: (14.3, 2.2)}
 TIMESCALE_ORIGINAL = {0: "16.9 +- 3.7", 10_000: "19.8 +- 3.3", 30_000: "14.2 +- 2.1", 60_000: "14.3 +- 2.2"}
 ORIGINAL = {  # (source, target): frozen, streamed
     ("pong", "pong"): (-12.9, -12.9),
@@ -145,40 +148,60 @@ def report(c: Config, found: Cells) -> Report:
     """Tables, verdicts and the figure."""
     rows: list[dict[str, Any]] = []
     verdicts: list[Verdict] = []
-    panels = {}
     arrays: dict[str, Any] = {}
     for target in c.games:
-        its_rows, its_verdicts, panel = _target(c, found, target, arrays)
+        its_rows, its_verdicts = _target(c, found, target, arrays)
         rows, verdicts = rows + its_rows, verdicts + its_verdicts
-        panels[TASKS[target].label] = panel
     first_rows, first_verdicts, curve = _timescale(c, found)
     table = [{**dict.fromkeys(rows[0], ""), **row} for row in (*first_rows, *rows)]
-    figure = partial(
-        figures.score_panels,
-        panels,
-        f"Clones on encoders of other games, {c.seeds} seeds (Pong to Breakout {c.breakout_seeds}) x {c.n_games} games",
-        "score per game; dots: seeds, black: mean and 95 % interval",
-    )
+    figure = partial(_figure, c, found, curve)
     return Report(table, [*first_verdicts, *verdicts], {"": figure}, arrays={**arrays, "timescale": curve})
+
+
+def _figure(c: Config, found: Cells, curve: np.ndarray) -> figures.Figure:
+    """9a: score against frames streamed; 9b: the differences that are judged, a row of panels per target."""
+    points = [(n, *TIMESCALE_REPORTED[n]) for n in c.timescale if n in TIMESCALE_REPORTED]
+    plot = figures_curves.Plot(
+        "9a: a Pong encoder streamed on Breakout", {figures.INTERVAL: (np.array(c.timescale), curve.T)},
+        "frames streamed", points, x_ticks={n: f"{n:,}" for n in c.timescale}, marked=True, black=True,
+    )  # fmt: skip
+    blocks: list[figures.Block] = [figures_curves.Plots([plot], "score in Breakout", 2.4)]
+    for target in c.games:
+        margin, home = TASKS[target].margin, means_of(found.native[target])
+        gains, losses, said, said_lost = {}, {}, {}, {}
+        for source in (game for game in c.games if game != target):
+            name = f"encoder of {TASKS[source].label}"
+            frozen, streamed = (means_of(found.moved[source, target, arm]) for arm in ("frozen", "streamed"))
+            gains[name], losses[name] = streamed - frozen, frozen - home[: len(frozen)]
+            if (source, target) in ORIGINAL:
+                its = ORIGINAL[source, target]
+                said[name], said_lost[name] = its[1] - its[0], its[0] - ORIGINAL[target, target][0]
+        panels = [
+            figures_rows.Panel(
+                f"{TASKS[target].label}: {what}", values, its, "original (bar: its standard error)", (-margin, margin),
+                "within the game's margin", {"": 0.0},
+            )
+            for what, values, its in (("streamed - frozen", gains, said), ("frozen - native", losses, said_lost))
+        ]  # fmt: skip
+        blocks.append(figures_rows.Rows(panels, foot="points" if target == c.games[-1] else ""))
+    title = (
+        f"Clones on encoders of other games, {c.seeds} seeds (Pong > Breakout {c.breakout_seeds}) x {c.n_games} games"
+    )
+    return figures.page(f"{title}\nbelow 9b, by the game that is played", blocks)
 
 
 def _judged(id: str, claim: str, difference: Estimate) -> Verdict:
     return Verdict(id, claim, difference, stats_ci.verdict_positive(difference))
 
 
-def _target(
-    c: Config, found: Cells, target: str, arrays: dict[str, Any]
-) -> tuple[list[dict[str, Any]], list[Verdict], tuple[list[str], list[Estimate], list[np.ndarray]]]:
-    """9b, one target: rows, verdicts and what the figure shows; scores go into arrays."""
+def _target(c: Config, found: Cells, target: str, arrays: dict[str, Any]) -> tuple[list[dict[str, Any]], list[Verdict]]:
+    """9b, one target: rows and verdicts; scores go into arrays."""
     who = {name: means_of(found.references[target, name]) for name in ("random", "expert")}
     home = means_of(found.native[target])
     rows, verdicts = [], []
-    shown = {"random policy": who["random"], "expert": who["expert"]}
     for source in c.games:
         away = source != target
         means = {arm: means_of(found.moved[source, target, arm]) if away else home for arm in ("frozen", "streamed")}
-        label = f"L1 of {TASKS[source].label}"
-        shown |= {f"{label}, {arm}": values for arm, values in means.items()} if away else {f"{label} itself": home}
         gain = stats_ci.paired_difference(means["streamed"], means["frozen"])
         lost = stats_ci.paired_difference(means["frozen"], home[: len(means["frozen"])])
         rows.append(_row(c, source, target, means, who, gain if away else None, lost if away else None))
@@ -190,9 +213,8 @@ def _target(
             text = f"{TASKS[source].label} > {TASKS[target].label}: frozen like native (within {margin:g})"
             word = stats_ci.verdict_equivalent(lost, margin)
             verdicts.append(Verdict(f"{source} > {target}: frozen = native", text, lost, word, margin))
-    panel = list(shown), [stats_ci.estimate(values) for values in shown.values()], list(shown.values())
     arrays |= {f"{target}_{name}": values for name, values in who.items()}
-    return rows, verdicts, panel
+    return rows, verdicts
 
 
 def _row(

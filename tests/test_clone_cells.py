@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 import clone_cells
-import figures
 import player_cells
 import resu_controls
 import stats_ci
@@ -108,13 +107,3 @@ def test_the_first_seed_of_the_best_arm_is_kept_and_the_players_are_shared():
     assert asked[0][1] == player_cells.Player(3, 1, "pong", "reactive")
     assert [path.name for path in asked[2][2]] == ["pong_reactive_encoder.npz", "pong_reactive_head.npz"]
     assert list(clone_cells.plan(["resu mlp", "pca mlp"], [0], **options | {"dagger_rounds": 2})) == ["resu mlp"]
-
-
-def test_a_player_that_dwarfs_the_others_gets_a_logarithmic_axis():
-    for means, scale in (((0, 2000, 30, 120), "symlog"), ((-21, 18, -20, -13), "linear"), ((1, 9, 4, 5), "linear")):
-        scores = [np.full(3, mean, float) for mean in means]
-        estimates = [stats_ci.estimate(values) for values in scores]
-        figure = figures.score_intervals(list("abcd"), estimates, scores, "t", "x")
-        (axes,) = figure.axes
-        assert axes.get_xscale() == scale
-        assert axes.get_xlim()[0] <= min(means) and axes.get_xlim()[1] >= max(means)

@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 import deadleaves_claims
-import figures
+import figures_curves
 import probe_deadleaves
 from dead_leaves import add_noise, draw_image, draw_radii, paint, photoreceptor_blur, scan, z_score
 from filter_shapes import lobes
@@ -323,7 +323,7 @@ def test_a_value_that_some_seeds_lack_is_counted():
 
 
 def test_the_figure_shows_every_noise_level_with_units_and_n():
-    figure = figures.filters_by_noise(rng().standard_normal((3, 4, 2, 6)), NOISE, "title")
+    figure = figures_curves.filters_by_noise(rng().standard_normal((3, 4, 2, 6)), NOISE, "title")
     assert len(figure.axes) == 2
     for axes in figure.axes:
         labels = [text.get_text() for text in axes.get_legend().get_texts()]

@@ -28,7 +28,7 @@ def kind_of(name: str) -> str:
 
 
 ONLY_HOME = {
-    "matplotlib": {"figures"},
+    "matplotlib": {"figures", "figures_claims", "figures_curves", "figures_rows"},
     "gymnasium": {"atari_env", "resu_gym", "resu_sb3"},
     "ale_py": {"atari_env"},
     "numba": {"resu_numba"},

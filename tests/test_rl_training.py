@@ -354,7 +354,7 @@ def test_exploring_replaces_the_given_share_of_actions():
         Exploring(Always(), 1.5)
 
 
-def test_curves_dips_and_axes():
+def test_curves_and_dips():
     episodes = [(10, 1.0, 5), (20, 3.0, 5), (99, -1.0, 5)]
     assert rl_training.curve(episodes, 100, 4) == [2.0, None, None, -1.0]
     curves = np.array([[2, np.nan, np.nan, -1, 0, np.nan], [4.0, 2, 1, 1, 9, 9]])
@@ -367,5 +367,3 @@ def test_curves_dips_and_axes():
     found = rl_cells.between(np.array([[1.0, 2, 3, np.nan], [np.nan, 5, np.nan, 7]]), 100, 25, 75)
     assert found.tolist() == [2.5, 5.0]
     assert np.isnan(rl_cells.between(np.full((1, 4), np.nan), 100, 0, 100)).all()
-    wide = rl_cells.stretched(np.array([[1.0, 2, 3, 4]]), 50, 100)
-    assert wide[0, :2].tolist() == [2.0, 4.0] and np.isnan(wide[0, 2:]).all()
