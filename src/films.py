@@ -16,6 +16,9 @@ from cloning import Clone
 from figures import BACKGROUND, OFF_COLOUR, ON_COLOUR, Figure
 from resu_conv import ReSUEncoder
 
+HEIGHT = 420  # of the game and of the maps beside it  [pixels]
+NAME, GAP, WIDEST = 16, 4, 44  # line above a map with its name, space around maps, room for the longest name  [pixels]
+
 
 def film(clone: Clone, seed: int, skip: float, seconds: float, title: str, game: str, **env_options: Any) -> bytes:
     """A GIF of a clone at play with the maps of its code: `seconds` of a game after leaving out `skip` seconds.
@@ -53,28 +56,34 @@ def at_work(clone: Clone, seed: int, step: int, title: str, game: str, **env_opt
 def gameplay_image(screen: np.ndarray, maps: np.ndarray, full_scale: np.ndarray, lines: Sequence[str]) -> np.ndarray:
     """One frame of a GIF: the game on the left, the ON/OFF maps of the code on the right, text below.
 
+    The name of each map stands on a line of its own above it; filters are numbered from 1.
+
     screen      (210, 160, 3) uint8, as the emulator shows it
     maps        (2K, H, W) float, ON maps first
     full_scale  (K,) response drawn at full brightness
     lines       text
     Returns     (height, width, 3) uint8
+    Raises      ValueError for more maps than fit below each other.
     """
     n_units = len(maps) // 2
-    game = cv2.resize(screen, (320, 420), interpolation=cv2.INTER_NEAREST)
-    tile = 420 // n_units
-    panel = np.full((420, 2 * tile + 6, 3), BACKGROUND, np.uint8)
+    game = cv2.resize(screen, (2 * 160, HEIGHT), interpolation=cv2.INTER_NEAREST)
+    tile = HEIGHT // n_units
+    side = tile - NAME - GAP
+    if side < 1:
+        raise ValueError(f"{n_units} maps below each other do not fit into {HEIGHT} pixels")
+    column = max(side, WIDEST) + GAP
+    panel = np.full((HEIGHT, 2 * column + GAP, 3), BACKGROUND, np.uint8)
     for i, image in enumerate(maps):
         unit, off = i % n_units, i >= n_units
         # The square root lets weak responses be seen; 6 levels keep the GIF small.
         level = np.rint(5 * np.sqrt(np.clip(image / full_scale[unit], 0, 1))) / 5
         colour = np.array(OFF_COLOUR if off else ON_COLOUR)
         picture = (BACKGROUND + level[..., None] * (colour - BACKGROUND)).astype(np.uint8)
-        picture = cv2.resize(picture, (tile - 4, tile - 4), interpolation=cv2.INTER_NEAREST)
-        top, left = unit * tile, 6 + off * tile
-        panel[top : top + tile - 4, left : left + tile - 4] = picture
-        cv2.putText(
-            panel, f"{'OFF' if off else 'ON'} {unit}", (left + 3, top + 12), cv2.FONT_HERSHEY_SIMPLEX, 0.38, (200,) * 3
-        )
+        picture = cv2.resize(picture, (side, side), interpolation=cv2.INTER_NEAREST)
+        top, left = unit * tile + NAME, GAP + off * column
+        panel[top : top + side, left : left + side] = picture
+        name = figures.map_name(i, n_units)
+        cv2.putText(panel, name, (left + 1, top - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.38, (200,) * 3)
     body = np.concatenate([game, panel], axis=1)
     footer = np.full((8 + 18 * len(lines), body.shape[1], 3), BACKGROUND, np.uint8)
     for i, line in enumerate(lines):

@@ -118,3 +118,23 @@ def test_reports_need_cells_alone():
     (row,) = bc_pong_eval.report(bc_pong_eval.Config("ppo", 4), {"scores": scores, "lengths": [10, 20, 30, 41]}).rows
     assert row["policy"] == "PPO on frozen ReSU features" and row["won"] == "75%" and row["steps per game"] == "25"
     assert shown(row["score [95 % interval over games of one clone]"]).startswith("1.2")
+
+
+@pytest.mark.parametrize("n_units", [1, 4, 8])
+def test_names_of_maps_stand_above_them_and_not_on_them(n_units):
+    rng = np.random.default_rng(0)
+    screen = rng.integers(0, 256, (210, 160, 3)).astype(np.uint8)
+    maps = np.ones((2 * n_units, 21, 21))
+    image = films.gameplay_image(screen, maps, np.ones(n_units), ["title", "score"])
+    assert image.shape[0] == films.HEIGHT + 8 + 2 * 18
+    panel = image[: films.HEIGHT, 320:]
+    for colour in (films.ON_COLOUR, films.OFF_COLOUR):
+        lit = (panel == np.array(colour)).all(axis=-1)
+        rows, columns = np.flatnonzero(lit.any(axis=1)), np.flatnonzero(lit.any(axis=0))
+        side = films.HEIGHT // n_units - films.NAME - films.GAP
+        assert lit.sum() == n_units * side**2 and columns[-1] - columns[0] + 1 == side  # whole: no letter on a map
+        assert len(rows) == n_units * side and rows[0] == films.NAME
+        names = panel[: films.NAME, columns[0] :]
+        assert (names[:, : films.WIDEST] > 150).all(axis=-1).any()
+    with pytest.raises(ValueError, match="30 maps below each other do not fit"):
+        films.gameplay_image(screen, np.ones((60, 4, 4)), np.ones(30), [])
