@@ -132,6 +132,14 @@ STEPS = (
         IN_ITS_RECIPE,
     ),
     Step(
+        "asteroids_spectrum",
+        "11",
+        "asteroids_spectrum",
+        "",
+        "Stage 11: the original's Asteroids",
+        "Is there a way to its correlation and its flat filter?",
+    ),
+    Step(
         "depth_ablation_si",
         "8",
         "depth_ablation_si",
