@@ -101,12 +101,13 @@ def test_encoders_that_are_not_fitted_are_refused():
 DEEP = dict(memory=4, horizon=2, n_units=2, grid=(3, 2), memory2=3, horizon2=2, n_units2=3)
 
 
+@pytest.mark.parametrize("recipe", [{}, dict(future2="patch", center=False, ridge=0.0, absolute_ridge=1.5e-3)])
 @pytest.mark.parametrize("n_layers", [2, 3])
-def test_layers_above_are_bitwise_the_same_in_torch(n_layers):
+def test_layers_above_are_bitwise_the_same_in_torch(n_layers, recipe):
     rng = np.random.default_rng(1)
     episodes = [screens(rng, n, (9, 7), 0.03) for n in (150, 4, 90)]
-    plain = ReSUEncoder(n_layers=n_layers, **DEEP).fit(episodes)
-    torched = ReSUEncoder(n_layers=n_layers, **DEEP).fit(episodes, method="torch:cpu")
+    plain = ReSUEncoder(n_layers=n_layers, **DEEP, **recipe).fit(episodes)
+    torched = ReSUEncoder(n_layers=n_layers, **DEEP, **recipe).fit(episodes, method="torch:cpu")
     for a, b in zip(plain.upper_, torched.upper_, strict=True):
         assert np.array_equal(a.filters, b.filters) and np.array_equal(a.mean, b.mean)
     for frames in episodes:
