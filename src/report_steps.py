@@ -15,7 +15,8 @@ class Step:
     name      of its files under results/
     stages    of the original investigation that it belongs to, a space between them
     script    in src/, without .py          options   of the command line, as one would type them
-    heading, question   of its section in RESULTS.md; without a heading it has none
+    heading, question   of its section on its stage's page; without a heading it has none
+    main       regular expression for the rows of its main table (12 at most) where it has more; all stand at the end
     """
 
     name: str
@@ -24,6 +25,7 @@ class Step:
     options: str = ""
     heading: str = ""
     question: str = ""
+    main: str = ""
 
     @property
     def command(self) -> str:
@@ -32,7 +34,15 @@ class Step:
 
 
 STEPS = (
-    Step("bench_core", "core", "bench_core", "", "Core speed", "Exact moments and encoding against torch, one run."),
+    Step(
+        "bench_core",
+        "core",
+        "bench_core",
+        "",
+        "Core speed",
+        "Exact moments and encoding against what people would otherwise use, one run.",
+        main=r"^(Pong|Space Invaders|Enduro)( at 210 x 160)? \(.*against|^Pong: online",
+    ),
     Step(
         "bench_layers",
         "core",
@@ -40,6 +50,7 @@ STEPS = (
         "",
         "Speed of the layers above the first",
         "Fitting, encoding and an online step, and how fast games are collected.",
+        main=r"^(fit|encode|online step)( at 210 x 160)?, layers",
     ),
     Step(
         "bench_device",
@@ -48,6 +59,7 @@ STEPS = (
         "",
         "On a GPU",
         "The same calls on a device of torch: the same bits, and how long they take.",
+        main=r"fit|encode|256 environments",
     ),
     Step(
         "bench_scale",
@@ -56,6 +68,7 @@ STEPS = (
         "",
         "How the cost grows",
         "With pixels, memory, frames, files and machines.",
+        main=r"(84 x 84|210 x 160) pixels|files|in memory|computed",
     ),
     Step(
         "probe_deadleaves",
@@ -64,8 +77,17 @@ STEPS = (
         "",
         "Stage 1: dead leaves",
         "Does moving dead-leaves input give lamina-like filters, and how do they change with the noise?",
+        main=r"^(dead leaves|(no blur|blurred white noise) \| 2)",
     ),
-    Step("eval_expert", "4a 11", "eval_expert", "", "Experts", "The hand-written players that are imitated."),
+    Step(
+        "eval_expert",
+        "4a 11",
+        "eval_expert",
+        "",
+        "Experts",
+        "The hand-written players that are imitated.",
+        main=r"^(?!.*from pixels).*\| 0\.25 \|",
+    ),
     Step(
         "demo_pong",
         "demo",
@@ -81,6 +103,7 @@ STEPS = (
         "",
         "Stage 2: linear probes on Pong",
         "What can be read off the code by one matrix?",
+        main=r"^(raw\(t,t-1\)|raw, 8|L1 \||L2 \||L[12] random|temporal PCA|frame differences|original)",
     ),
     Step(
         "probe_pong_newest",
@@ -89,6 +112,7 @@ STEPS = (
         "--max-over 1",
         "Stage 2 without the maximum over two frames",
         "Does the observation explain the paddle?",
+        main=r"^(?!raw\(t\))",
     ),
     Step(
         "probe_pong_velocity",
@@ -113,6 +137,7 @@ STEPS = (
         "",
         "Stage 11: filters of five games",
         "Is only the derivative universal?",
+        main=r"canonical correlations|^AUC, (native|Pong) \| Asteroids",
     ),
     Step(
         "depth_ablation_si",
@@ -121,6 +146,7 @@ STEPS = (
         "",
         "Stage 8: depth, on Space Invaders",
         "Does a third layer earn its keep, against controls of equal size?",
+        main=r"^(L[123] \||L1\+L2(\+L3)?|wide L1 \(5x\)|original: L)",
     ),
     Step(
         "bc_pong",
@@ -228,6 +254,7 @@ STEPS = (
         "",
         "Stages 9a and 9b: adaptation from game to game",
         "Where does streaming pay?",
+        main=r"^(?!Pong \| Pong)",
     ),
     Step(
         "transfer_forgetting",
@@ -236,6 +263,7 @@ STEPS = (
         "",
         "Stage 9c: forgetting",
         "What is left of Pong after Breakout?",
+        main=r"^(ReSU: before|ReSU, alpha 0\.99|CNN[:,]|.* on Breakout, (fitted|streamed|from scratch))",
     ),
     Step(
         "ppo_pong",
@@ -292,7 +320,7 @@ STEPS = (
     Step("collect_si_buffer", "8", "collect_si_buffer"),
     Step("collect_si_expert_demos", "9b", "collect_si_expert_demos"),
     Step("collect_asteroids_demos", "11", "collect_asteroids_demos"),
-    Step("record_gameplay", "10", "record_gameplay"),
+    Step("record_gameplay", "10", "record_gameplay", "", "Films", "What do the players look like at play?"),
     Step("record_asteroids", "11", "record_asteroids"),
 )
 
