@@ -36,12 +36,12 @@ class Finding:
 
 FINDINGS = (
     Finding(
-        "A streamed encoder loses all that the old head needs ({transfer_forgetting: ReSU, alpha 0.99: head kept} "
-        "points in Pong), and nothing once the head is refitted "
+        "Streamed on Breakout, Pong's encoder no longer serves its old head "
+        "({transfer_forgetting: ReSU, alpha 0.99: head kept}); a refitted one plays as before, within 2 "
         "({transfer_forgetting: ReSU, alpha 0.99: head refitted}).",
-        "**Forgetting is a matter of the basis.** After streaming on Breakout the old Pong head loses all: "
-        "{transfer_forgetting: ReSU, alpha 0.99: head kept} points. The pixel means moved, the first filter shrank, "
-        "and the two weakest filters, whose correlations are near 0, turned. With these three put back the change is "
+        "**Forgetting is a matter of the basis.** After streaming on Breakout Pong's old head scores otherwise by "
+        "{transfer_forgetting: ReSU, alpha 0.99: head kept}. The pixel means moved, the first filter shrank, and the "
+        "two weakest, whose correlations are near 0, turned. With these three put back the change is "
         "{transfer_forgetting: ReSU, alpha 0.99: head, means, gains and filters 3, 4 kept}; with a head refitted on "
         "the streamed code {transfer_forgetting: ReSU, alpha 0.99: head refitted}; with the last layer of a "
         "fine-tuned network refitted {transfer_forgetting: CNN, fine-tuned: last layer refitted}. The original calls "
@@ -71,8 +71,8 @@ FINDINGS = (
         "two raw frames by {bc_pong: resu mlp > raw mlp}.",
         "**Raw pixels are a strong baseline in Pong.** With the same MLP ReSU differs from two raw frames by "
         "{bc_pong: resu mlp > raw mlp}, where the original's raw frames lost every point; with linear heads the "
-        "difference is {bc_pong: resu linear > raw linear}. A linear probe of the "
-        "ball's velocity gains.",
+        "difference is {bc_pong: resu linear > raw linear}. A linear probe "
+        "of the ball's velocity does gain by ReSU.",
         (
             ("bc_pong", "resu mlp > raw mlp", "equal within 2"),
             ("bc_pong", "resu linear > raw linear", FALLS),

@@ -23,7 +23,7 @@ CONTROLS = {  # ids of verdicts: the control that they are about; "what: " names
 GAMES = ("pong", "breakout", "space_invaders", "asteroids", "enduro")
 ABOVE_RANDOM = "resu mlp > random"  # the id of "a clone plays better than at random"
 ABOVE, BELOW, EQUAL, OPEN = "above", "below", "equal", "undecided"
-BOTH = "{}, but equal"  # the interval excludes 0, and lies within the margin
+BOTH = "{}, within the margin"
 WORDS = (ABOVE, BOTH.format(ABOVE), EQUAL, BOTH.format(BELOW), BELOW, OPEN)
 
 
@@ -102,7 +102,7 @@ def label(one: Contribution) -> str:
     """The game and what is measured."""
     game = one.game.replace("_", " ").title()
     if not one.what:
-        return f"{game}, score of a clone" + (" (not above random play)" if one.idle else "")
+        return f"{game}, a clone's score" + (" (not above random)" if one.idle else "")
     return f"{game}, AUC of rewards" if one.what in GAMES else f"{game}, R2 of {one.what}"
 
 

@@ -68,9 +68,9 @@ def results_page(found: Mapping[str, Any], results: str) -> str:
         figures_part(found, results),
         rebuild_part(found),
         "Added or changed after a first look: " + " ".join(notes.lines()) + "\n",
-        links(results),
     ]
-    return "\n".join(parts)
+    text = "\n".join(parts)
+    return f"{text}\n{links(text, results)}"
 
 
 def counted(rows: Sequence[Row]) -> str:
@@ -87,10 +87,10 @@ def in_short(rows: Sequence[Row], found: Mapping[str, Any]) -> str:
 
 
 def beyond(found: Mapping[str, Any]) -> str:
-    """Where clones that play score above those on random filters."""
-    return "Clones on ReSU's code, less those on {}.".format(
-        report_contributions.summary(report_contributions.contributions(found), "random filters")
-    )
+    """Where clones that play score above those on random filters and on temporal PCA."""
+    known = report_contributions.contributions(found)
+    parts = [report_contributions.summary(known, control) for control in ("random filters", "temporal PCA")]
+    return f"Scores of clones on ReSU's code less those on {'. Less those on '.join(parts)}."
 
 
 def claims_part(rows: Sequence[Row], notes: Footnotes, results: str) -> str:
@@ -159,7 +159,8 @@ def demonstrations_part(found: Mapping[str, Any], notes: Footnotes) -> str:
     return (
         "## Demonstrations\n\n"
         "No random filters stand beside these, and 4 filters over 4 frames span every window, whatever they are: they "
-        f"show what can be done, not what ReSU adds.\n\n{markdown_table(table, compact=True)}\n"
+        "show what can be done, not what ReSU adds. PPO's recipe on features was chosen among several, that on frames "
+        f"was borrowed.\n\n{markdown_table(table, compact=True)}\n"
     )
 
 
@@ -167,11 +168,11 @@ def limits_part(rows: Sequence[Row], found: Mapping[str, Any]) -> str:
     """What these results cannot say."""
     seeds = sorted({int(row.verdict["n"]) for row in rows if row.verdict})
     span = f"{seeds[0]} to {seeds[-1]}" if seeds else "(missing)"
-    primary = sum(row.claim.primary for row in rows)
+    primary, full = sum(row.claim.primary for row in rows), sum(row.same == "yes" for row in rows)
     return (
         "## Limits\n\n"
-        "- The original's code, grids, splits and recipe (centring, ridge) are unknown to us: hardly a row is its "
-        "experiment in full, and what falls here may hold under its settings.\n"
+        "- The original's code, grids, splits and recipe (centring, ridge) are unknown to us: "
+        f"{full or 'no'} row is its experiment in full, and what falls here may hold under its settings.\n"
         f"- {span} seeds; {primary} primary claims are adjusted for their number, no other.\n"
         "- Five games, one emulator, one frame skip, frames of random or hand-written players. A clone's score depends "
         "on player, head and grid as much as on the code.\n"
@@ -190,21 +191,21 @@ def rebuild_part(found: Mapping[str, Any]) -> str:
     """Commands, and what all of it cost."""
     costs = [document["cost"] for document in found.values() if document.get("cost")]
     seconds = sum(cost["seconds_of_cells"] + cost["seconds_beside"] for cost in costs)
-    pages = " ".join(f"[{page}]" for page in report_stages.pages())
     return (
         "## How to rebuild\n\n"
         "`make report` rebuilds pages and figures from `results/cells/`, in seconds and without a difference; "
-        f'`make reproduce STAGES="9c"` runs a stage anew (all: {duration(seconds)} on 2 CPU cores). Pages with '
-        f"command, cost and commit of each result: {pages}.\n"
+        f'`make reproduce STAGES="9c"` runs a stage anew (all: {duration(seconds)} on 2 CPU cores). Command, '
+        "cost and commit of each result stand on its page; README.md lists all pages.\n"
     )
 
 
-def links(results: str) -> str:
-    """Where the stages' pages lie, for `[2]` and the like; parts of a stage lead to its page."""
+def links(text: str, results: str) -> str:
+    """Where the pages lie that a text refers to as `[2]` and the like; parts of a stage lead to its page."""
     found = {}
     for page, steps in report_stages.pages().items():
         found[page] = page
         for step in steps:
             for stage in step.stages.split():
                 found.setdefault(stage, page)
-    return "\n".join(f"[{label}]: {results}{file_of(page)}" for label, page in sorted(found.items())) + "\n"
+    its = {label: page for label, page in found.items() if f"|[{label}]" in text}
+    return "\n".join(f"[{label}]: {results}{file_of(page)}" for label, page in sorted(its.items())) + "\n"
