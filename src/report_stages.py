@@ -139,7 +139,7 @@ def section(step: Step, results: Path, found: Mapping[str, Any], notes: Footnote
     drawn = sorted([*results.glob(f"{step.name}.png"), *results.glob(f"{step.name}__*.png")], key=lambda p: p.stem)
     parts = [
         f"## {heading}",
-        f"{step.question} *The original's experiment?* {same_as_original(step.name)}",
+        f"{step.question} *The original's experiment?* {same_as_original(step.name)}{_shown_only(step.name, found)}",
         rows_table(rows, step.name, notes) + (f"\n\nRows left out here: {cut}; all stand at the end." if cut else ""),
         "\n\n".join(f"![{step.heading}]({path.name})" for path in drawn),
         verdicts_table(verdicts, step.name, notes) if verdicts else "",
@@ -151,10 +151,15 @@ def section(step: Step, results: Path, found: Mapping[str, Any], notes: Footnote
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def _shown_only(name: str, found: Mapping[str, Any]) -> str:
+    demonstrated = {each.result for each in report_claims.demonstrations(found)}
+    return " *A demonstration*: no random filters stand beside it." if name in demonstrated else ""
+
+
 def same_as_original(name: str) -> str:
     """Whether a result's experiment is the original's, as its claims say it."""
     words = dict.fromkeys(Row(claim, None, "", None).same for claim in report_original.CLAIMS if claim.result == name)
-    return "; another claim: ".join(words) or "No claim of it is judged here."
+    return ("; another claim: ".join(words) or "no claim of it is judged here") + "."
 
 
 def main_verdicts(name: str, verdicts: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

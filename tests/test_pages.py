@@ -1,18 +1,22 @@
 """What a reader may expect of the pages: short, whole, no link into nothing, no text that the verdicts contradict."""
 
 import copy
+import io
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
+import figures_claims
 import report_claims
 import report_contributions
 import report_forest
 import report_ledger
 import report_original
 import report_page
+import report_results
 import report_stages
 import report_steps
 import report_tables
@@ -173,6 +177,10 @@ def test_what_has_no_control_is_called_a_demonstration(found):
     assert [row[0].split(" †")[0] for row in rows] == [each.text for each in shown]
     controlled = {one.result for one in report_contributions.contributions(found)}
     assert controlled and not controlled & {each.result for each in shown}
+    for each in shown:
+        step = next(step for step in report_steps.STEPS if step.name == each.result)
+        page = (RESULTS / report_stages.file_of(report_stages.page_of(step))).read_text()
+        assert "*A demonstration*" in page.split(f"## {step.heading}")[1].split("\n## ")[0], step.name
     changed = copy.deepcopy(found)
     twin = {"id": "resu mlp > filters mlp", "claim": "", "estimate": {"mean": 9.0, "low": 8.0, "high": 10.0, "n": 5},
             "verdict": "supported", "margin": None, "n": 5}  # fmt: skip
@@ -255,6 +263,17 @@ def test_every_claim_is_in_the_forest_and_on_the_side_that_its_verdict_says(foun
     assert all(row.mean < 1 for row in others.rows if row.word == "stands")
     assert all(row.low > 1 or row.high < -1 for row in others.rows if row.word == "falls")
     assert all(np.isnan(row.low) for row in rest.rows)
+
+
+def test_pictures_of_claims_are_legible_and_drawn_the_same_again(found):
+    for name, figure in report_results.figures(found).items():
+        first, second = io.BytesIO(), io.BytesIO()
+        figure.savefig(first, format="png", dpi=120)
+        report_results.figures(found)[name].savefig(second, format="png", dpi=120)
+        assert first.getvalue() == second.getvalue(), name
+        assert figure.get_size_inches()[0] == figures_claims.WIDTH
+        words = [text for text in figure.findobj(Text) if text.get_text().strip()]
+        assert len(words) > 10 and min(text.get_fontsize() for text in words) >= figures_claims.SMALLEST, name
 
 
 def test_numbers_that_came_after_a_first_look_are_marked(found):
