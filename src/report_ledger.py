@@ -108,7 +108,7 @@ class Footnotes:
 
     def lines(self) -> list[str]:
         """A line for each, in order."""
-        return [f"{self._label(i)} {text}." for i, text in enumerate(self._texts)]
+        return [f"{self._label(i)}: {text}." for i, text in enumerate(self._texts)]
 
 
 def letters() -> Footnotes:

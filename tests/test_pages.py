@@ -66,7 +66,7 @@ def test_every_claim_says_what_is_compared_with_how_many_seeds_and_whether_it_is
         assert re.fullmatch(r"\d+", n) and int(n) >= 3 and ours
         assert verdict.split(" (p")[0] in report_original.WORDS
         word, letter = re.fullmatch(r"(yes|partly|no)(?: ([a-z]))?", same).groups()
-        assert (word == "yes") == (letter is None) and (letter is None or f"{letter} " in reasons)
+        assert (word == "yes") == (letter is None) and (letter is None or f"{letter}: " in reasons)
         assert word != "no" or not figures, "a figure of another experiment"
 
 
@@ -286,9 +286,8 @@ def test_numbers_that_came_after_a_first_look_are_marked(found):
     assert report_ledger.of_number("transfer_forgetting", "ReSU, alpha 0.99: head kept", 10)
     for path in (*(path for path in PAGES if path.parent == RESULTS), ROOT / "RESULTS.md"):
         text = path.read_text()
-        used = set(re.findall(r"(?<!\- )(?<!look: )†\d+(?= |\||$)", text))
-        defined = set(re.findall(r"†\d+(?= [a-z])", text))
-        assert used <= defined or used == defined, (path.name, used ^ defined)
+        used, defined = set(re.findall(r"(?m)†\d+(?![:\d])", text)), re.findall(r"†\d+(?=:)", text)
+        assert used == set(defined) and len(defined) == len(used), path.name
     row = next(row for row in report_original.rows(found) if row.claim.result == "bc_breakout")
     assert int(row.verdict["n"]) <= 10 or report_stages.added_to(row)
 
@@ -296,7 +295,7 @@ def test_numbers_that_came_after_a_first_look_are_marked(found):
 def test_footnotes_stand_once_in_the_order_of_their_first_use():
     notes = report_ledger.letters()
     assert (notes.mark(["x"]), notes.mark([]), notes.mark(["y", "x"])) == (" a", "", " b a")
-    assert notes.lines() == ["a x.", "b y."]
+    assert notes.lines() == ["a: x.", "b: y."]
 
 
 def test_the_table_of_claims_shows_estimates_by_label_without_intervals():
