@@ -132,9 +132,9 @@ def section(step: Step, results: Path, found: Mapping[str, Any], notes: Footnote
     document = found.get(step.name)
     if document is None:
         return f"## {heading}\n\n{step.question}\n\n**Missing**: `{step.name}.json` has not been computed.\n"
-    rows = main_rows(document["rows"], step.main)
+    rows = main_rows(document["rows"], report_steps.main_of(step))
     cut = len(document["rows"]) - len(rows)
-    verdicts = main_verdicts(step.name, document["verdicts"])
+    verdicts = main_verdicts(step, document["verdicts"])
     left = len(document["verdicts"]) - len(verdicts)
     drawn = sorted([*results.glob(f"{step.name}.png"), *results.glob(f"{step.name}__*.png")], key=lambda p: p.stem)
     parts = [
@@ -162,12 +162,16 @@ def same_as_original(name: str) -> str:
     return ("; another claim: ".join(words) or "no claim of it is judged here") + "."
 
 
-def main_verdicts(name: str, verdicts: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """All of them, or, of more than `MOST_VERDICTS`, those that other pages show or refer to."""
+def main_verdicts(step: Step, verdicts: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """All of them, or, of more than `MOST_VERDICTS`, those that other pages show.
+
+    A variant of an experiment shows the same ones as the experiment.
+    """
     if len(verdicts) <= MOST_VERDICTS:
         return list(verdicts)
-    referred = report_claims.referred()
-    return [v for v in verdicts if (name, v["id"]) in referred or report_contributions.is_control(v["id"])]
+    family = {other.name for other in report_steps.STEPS if other.script == step.script}
+    referred = {id for name, id in report_claims.referred() if name in family}
+    return [v for v in verdicts if v["id"] in referred or report_contributions.is_control(v["id"])]
 
 
 def _whole(step: Step, document: Mapping[str, Any], notes: Footnotes) -> str:

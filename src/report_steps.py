@@ -328,3 +328,8 @@ STEPS = (
 def command(name: str) -> str:
     """What to type to make a result. Raises StopIteration if there is none of this name."""
     return next(step for step in STEPS if step.name == name).command
+
+
+def main_of(step: Step) -> str:
+    """The regular expression for the rows of its main table; that of its script's first step where it has none."""
+    return next((other.main for other in (step, *STEPS) if other.script == step.script and other.main), "")

@@ -1,6 +1,7 @@
 """What a reader may expect of the pages: short, whole, no link into nothing, no text that the verdicts contradict."""
 
 import copy
+import dataclasses
 import io
 import re
 from pathlib import Path
@@ -123,9 +124,19 @@ def test_main_tables_are_chosen_not_cut(found):
     for step in report_steps.STEPS:
         rows = found.get(step.name, {"rows": ()})["rows"]
         if len(rows) > report_tables.MOST:
-            chosen = [row for row in rows if re.search(step.main, report_tables.row_text(row))]
-            assert step.main and 1 <= len(chosen) <= report_tables.MOST, (step.name, len(chosen))
-            assert report_tables.main_rows(rows, step.main) == chosen
+            main = report_steps.main_of(step)
+            chosen = [row for row in rows if re.search(main, report_tables.row_text(row))]
+            assert main and 1 <= len(chosen) <= report_tables.MOST, (step.name, len(chosen))
+            assert report_tables.main_rows(rows, main) == chosen
+
+
+def test_a_variant_shows_the_rows_and_verdicts_of_its_experiment(found):
+    step = next(step for step in report_steps.STEPS if step.name == "depth_ablation_si")
+    variant = dataclasses.replace(step, name="depth_ablation_si_variant", options="--variant", main="")
+    verdicts = found[step.name]["verdicts"]
+    assert report_steps.main_of(variant) == step.main
+    shown = report_stages.main_verdicts(variant, verdicts)
+    assert shown == report_stages.main_verdicts(step, verdicts) and 5 < len(shown) < len(verdicts)
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
