@@ -49,8 +49,8 @@ def groups(rows: Sequence[Row]) -> list[Group]:
     return [
         Group("Effects", "our effect / the original's", effects, None, (0.0, 0.5, 1.0)),
         Group(
-            "Equalities and bounds",
-            "difference / margin (holds in the band), or value / bound (holds up to 1)",
+            "Equalities (hold in the band) and bounds (hold up to 1)",
+            "difference / margin, or value / bound",
             others,
             (-1.0, 1.0),
             (0.0,),
