@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
 import figures_claims
@@ -284,8 +285,9 @@ def test_pictures_of_claims_are_legible_and_drawn_the_same_again(found):
         assert first.getvalue() == second.getvalue(), name
         assert figure.get_size_inches()[0] == figures_claims.WIDTH
         words = [text for text in figure.findobj(Text) if text.get_text().strip()]
-        figure.canvas.draw()
-        width, height = figure.canvas.get_width_height()
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        width, height = canvas.get_width_height()
         for text in (word for word in words if len(word.get_text()) > 3):  # ticks beyond the limits are not drawn
             box = text.get_window_extent()
             assert box.x0 >= -1 and box.x1 <= width + 1 and box.y0 >= -1 and box.y1 <= height + 1, text.get_text()
