@@ -14,7 +14,7 @@ help:
 	@echo "make test   ruff, mypy and the test suite"
 	@echo "make smoke  every stage on a few frames, in minutes; proves nothing but that all of them run"
 	@echo "make reproduce [STAGES=\"2 4a\"] [FRESH=1]   every stage in full, resuming; FRESH=1: from nothing"
-	@echo "make report rebuild RESULTS.md and the tables of README.md from results/"
+	@echo "make report rebuild every page and figure from results/"
 	@echo "make clean  remove the virtual environment and caches (data/ and results/ stay)"
 
 $(VENV)/ready: requirements.txt

@@ -1,159 +1,139 @@
-"""Pictures of claims: a forest of all of them in common units, and what canonical directions contribute by game."""
+"""Pictures of claims: a forest of all that the original says, and what ReSU adds to its controls.
+
+Rows in, a Figure out. Colours are those of Okabe and Ito; words have a marker of their own, too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
-from figures import BAND, GREY, ORIGINAL, SMALL, WIDTH, in_lines, page, styled
-from figures_rows import Panel, Rows
-from stats_ci import Estimate
+from figures import BAND, ORIGINAL, SMALL, WIDTH, styled
 
-REACH = 3.0  # units; intervals that go on end in an arrow
-LINE = 0.155  # height of a line of text [inches]
-LEAST = 0.118  # below it lines of text touch each other [inches]
-TALLEST = 10.0  # [inches]
-LABEL = 58  # characters of a line
-VERDICTS = {  # word: colour, marker
-    "stands": ("#0072B2", "o"),
-    "smaller": ("#009E73", "v"),
-    "falls": ("#D55E00", "X"),
+BLUE, SKY, VERMILION, ORANGE, GREEN, GREY = "#0072B2", "#56B4E9", "#D55E00", "#E69F00", "#009E73", "#777777"
+STYLES = {  # of a claim's word
+    "stands": (BLUE, "o"),
+    "smaller": (SKY, "v"),
+    "falls": (VERMILION, "X"),
     "undecided": (GREY, "s"),
-    "not comparable": ("#AAAAAA", "_"),
-    "missing": ("#AAAAAA", "."),
+    "not comparable": (GREY, "P"),
+    "missing": (GREY, "."),
 }
+ROW = 0.172  # inches
 
 
 @dataclass(frozen=True)
-class Claim:
-    """One line of the forest.
+class ForestRow:
+    """A line of a forest, in units of its own scale: NaN where there is nothing to draw."""
 
-    stage     of the investigation: claims of a stage stand together
-    text      the claim
-    verdict   a word of VERDICTS
-    estimate  ours, divided by the unit; None if it has no unit: the verdict alone is shown
-    original  its own value, divided by the unit; None if it gives none
-    holds     (low, high) in units where the claim holds: of an effect, the unit, at least half of it, (.5, inf); of
-              equality within a margin, the unit, (-1, 1); of "at most" a bound, the unit, (-inf, 1)
+    label: str
+    word: str
+    mean: float
+    low: float
+    high: float
+    original: float
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows of one scale.
+
+    title, axis   what it shows, and its unit
+    band          (low, high) in which a claim of equality or a bound holds; None for effects
+    lines         places of thin vertical lines
     """
 
-    stage: str
-    text: str
-    verdict: str
-    estimate: Estimate | None = None
-    original: float | None = None
-    holds: tuple[float, float] | None = None
-
-    @property
-    def lines(self) -> list[str]:
-        """The text as it is drawn."""
-        return in_lines(self.text, LABEL).splitlines()
+    title: str
+    axis: str
+    rows: Sequence[ForestRow]
+    band: tuple[float, float] | None = None
+    lines: Sequence[float] = ()
 
 
 @styled
-def forest(claims: Sequence[Claim], title: str, unit: str = "1 = the original's effect, or the margin") -> Figure:
-    """All claims below each other, grouped by stage: ours with its interval, the original's value, the verdict.
-
-    claims   in reading order; those of a stage next to each other
-    unit     what 1 on the axis is
-
-    Each line is shaded where its claim holds. The verdict is told by colour, by the mean's shape, and by its word at
-    the right end. What lies beyond +-3 ends in an arrow at the edge. At most 10 inches high: about 50 claims.
-    Raises   ValueError for an unknown verdict, if there is no claim, or more than a page holds.
-    """
-    unknown = {claim.verdict for claim in claims} - set(VERDICTS)
-    if unknown or not claims:
-        raise ValueError(f"a forest needs claims with verdicts of {', '.join(VERDICTS)}, not {sorted(unknown)}")
-    heights = np.array([0.15 + len(claim.lines) for claim in claims])
-    begins = np.array([i > 0 and a.stage != claims[i - 1].stage for i, a in enumerate(claims)])
-    middles = np.cumsum(heights) - heights / 2 + 0.3 * np.cumsum(begins)
-    total = middles[-1] + heights[-1] / 2
-    line = min(LINE, (TALLEST - 1.2) / total)
-    if line < LEAST:
-        raise ValueError(f"{len(claims)} claims do not fit on a page of {TALLEST:g} inches: shorten their texts")
-    figure = Figure(figsize=(WIDTH, line * total + 1.2))
-    high = figure.get_figheight()
-    axes = figure.add_axes((0.545, 0.85 / high, 0.3, line * total / high))
-    for claim, y, height, begun in zip(claims, middles, heights, begins, strict=True):
-        _line(axes, claim, float(y), float(height))
-        if begun:
-            axes.plot([-1.83, 1.5], [y - height / 2 - 0.15] * 2, color="#CCCCCC", linewidth=0.6, clip_on=False,
-                      transform=axes.get_yaxis_transform())  # fmt: skip
-    for i, (claim, y) in enumerate(zip(claims, middles, strict=True)):
-        if i == 0 or begins[i]:
-            axes.text(-1.81, y, claim.stage, transform=axes.get_yaxis_transform(), va="center", weight="bold")
-    axes.set(xlim=(-REACH, REACH), ylim=(total, 0), yticks=[], xlabel=unit, xticks=range(-3, 4))
-    axes.tick_params(labelsize=SMALL)
-    axes.spines["left"].set_visible(False)
-    figure.text(0.5, 1 - 0.17 / high, title, ha="center", va="center", fontsize=10)
-    used = [word for word in VERDICTS if word in {claim.verdict for claim in claims}]
-    handles = [Line2D([], [], color=VERDICTS[w][0], marker=VERDICTS[w][1], markersize=6, label=w) for w in used]
-    original = Line2D([], [], label="original", **ORIGINAL)
-    figure.legend(handles=[*handles, original, Patch(color=BAND, label="where the claim holds")], loc="lower center",
-                  ncols=4, frameon=False, borderpad=0.2)  # fmt: skip
+def forest(groups: Sequence[Group], limits: tuple[float, float] = (-2.6, 3.6)) -> Figure:
+    """All claims below each other, group by group; what lies beyond the limits ends in an arrow."""
+    shown = [group for group in groups if group.rows]
+    heights = [len(group.rows) for group in shown]
+    figure = Figure(figsize=(WIDTH, 0.9 + ROW * sum(heights) + 0.62 * len(shown)), layout="constrained")
+    panels = figure.subplots(len(shown), 1, height_ratios=[ROW * n + 0.3 for n in heights], squeeze=False)[:, 0]
+    for axes, group in zip(panels, shown, strict=True):
+        if group.band:
+            axes.axvspan(*np.clip(group.band, *limits), color=BAND, linewidth=0)
+        for place in group.lines:
+            axes.axvline(place, color="black", linewidth=0.6, linestyle=":" if place else "-")
+        for i, row in enumerate(group.rows):
+            _line(axes, i, row, limits)
+        _rows(axes, [row.label for row in group.rows])
+        axes.set_xlim(*limits)
+        axes.set_title(group.title, fontsize=SMALL + 1, loc="right")
+        axes.set_xlabel(group.axis, fontsize=SMALL)
+        if not group.axis:
+            axes.set_xticks([])
+    figure.legend(handles=_legend(panels[0], shown), fontsize=SMALL, ncol=4, loc="outside lower center")
     return figure
 
 
-def _line(axes: Axes, claim: Claim, y: float, height: float) -> None:
-    colour, marker = VERDICTS[claim.verdict]
-    aside = axes.get_yaxis_transform()
-    axes.text(-0.02, y, "\n".join(claim.lines), transform=aside, ha="right", va="center", linespacing=1.05)
-    shown = GREY if marker in "_." else colour
-    axes.text(1.04, y, claim.verdict, transform=aside, ha="left", va="center", color=shown)
-    if claim.holds is not None:
-        low, high = np.clip(claim.holds, -REACH, REACH)
-        axes.fill_between([low, high], y - height / 2 + 0.04, y + height / 2 - 0.04, color=BAND, linewidth=0, zorder=0)
-    if claim.original is not None:
-        axes.plot(np.clip(claim.original, -REACH, REACH), y, clip_on=False, **ORIGINAL)
-    found = claim.estimate
-    if found is None:
-        axes.text(0, y, "no common unit", ha="center", va="center", color=GREY, style="italic")
-        return
-    axes.plot([0, 0], [y - height / 2, y + height / 2], color="black", linewidth=0.7, zorder=1)
-    low, high = (found.mean, found.mean) if np.isnan(found.low) else (found.low, found.high)
-    if -REACH <= found.mean <= REACH:
-        axes.plot(found.mean, y, marker, color=colour, markersize=5.5, zorder=4)
-    else:
-        side = "right" if found.mean > 0 else "left"
-        axes.text(np.sign(found.mean) * 0.93 * REACH, y, f"{found.mean:.2g}", color=colour, va="center", ha=side)
-    axes.plot(np.clip([low, high], -REACH, REACH), [y, y], color=colour, linewidth=1.6, zorder=3)
-    if low < -REACH:
-        axes.plot(-REACH, y, "<", color=colour, markersize=6, clip_on=False, zorder=4)
-    if high > REACH:
-        axes.plot(REACH, y, ">", color=colour, markersize=6, clip_on=False, zorder=4)
+def _line(axes: Axes, i: int, row: ForestRow, limits: tuple[float, float]) -> None:
+    colour, marker = STYLES[row.word]
+    if np.isfinite(row.low):
+        ends = np.clip([row.low, row.high], *limits)
+        axes.plot(ends, [i, i], color=colour, linewidth=1.6)
+    if np.isfinite(row.mean):
+        inside = limits[0] <= row.mean <= limits[1]
+        sign = "<" if row.mean < limits[0] else ">"
+        place = min(max(row.mean, limits[0]), limits[1])
+        axes.plot(place, i, marker if inside else sign, color=colour, markersize=5.5, clip_on=False)
+    if np.isfinite(row.original):
+        axes.plot(row.original, i, **ORIGINAL)
 
 
-def contributions(
-    differences: Mapping[str, Mapping[str, np.ndarray]], margins: Mapping[str, float], title: str
-) -> Figure:
-    """What canonical directions are worth: canonical minus each control, by game, in the game's margins.
+def _rows(axes: Axes, labels: Sequence[str]) -> None:
+    axes.set_yticks(range(len(labels)), labels, fontsize=SMALL)
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    axes.tick_params(axis="x", labelsize=SMALL)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="y", color="0.9", linewidth=0.6)
+    axes.set_axisbelow(True)
 
-    differences   game: {"random filters": (n,) canonical minus control, paired by seed [points], "temporal PCA": ...,
-                  "raw pixels": ...}; a game may lack a control
-    margins       game: points within which two scores count as equivalent (players.TASKS[game].margin)
-    title         names the player's head, n and sticky
 
-    A panel per control, a row per game: a dot per seed, mean and 95 % interval; shaded where the two are equivalent.
-    Raises   KeyError for a game without a margin.
+def _legend(axes: Axes, groups: Sequence[Group]) -> list:
+    words = {row.word for group in groups for row in group.rows}
+    handles = []
+    for word, (colour, marker) in STYLES.items():
+        if word in words:
+            (handle,) = axes.plot([], [], marker, color=colour, markersize=5.5, label=f"ours: {word}")
+            handles.append(handle)
+    (handle,) = axes.plot([], [], **ORIGINAL)
+    handle.set_label("the original's value")
+    return [*handles, handle]
+
+
+@styled
+def contributions(rows: Sequence[tuple[str, Sequence[tuple[str, ForestRow]]]], axis: str) -> Figure:
+    """What ReSU scores above its controls: per label the rows by control; the band is that of equality.
+
+    rows   (label, [(control, row), ...]); controls share their colours over labels
     """
-    controls = list(dict.fromkeys(control for its in differences.values() for control in its))
-    panels = [
-        Panel(
-            f"- {control}",
-            {game: np.asarray(its[control], float) / margins[game] for game, its in differences.items()
-             if control in its},
-            band=(-1.0, 1.0),
-            band_label="within the game's margin",
-            lines={"": 0.0},
-            unit="margins of the game",
-        )
-        for control in controls
-    ]  # fmt: skip
-    margins_text = ", ".join(f"{game} {margins[game]:g}" for game in differences)
-    return page(f"{title}\nmargins in points: {margins_text}", [Rows(panels, title="score on canonical filters")])
+    controls = list(dict.fromkeys(control for _, its in rows for control, _ in its))
+    styles = dict(zip(controls, zip((BLUE, VERMILION, GREEN, ORANGE, GREY), "osD^v", strict=True), strict=False))
+    figure = Figure(figsize=(WIDTH, 1.3 + 0.42 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    axes.axvspan(-1, 1, color=BAND, linewidth=0)
+    axes.axvline(0, color="black", linewidth=0.6)
+    for i, (_, its) in enumerate(rows):
+        for control, row in its:
+            place = i + 0.19 * (controls.index(control) - (len(controls) - 1) / 2)
+            colour, marker = styles[control]
+            axes.plot([row.low, row.high], [place, place], color=colour, linewidth=1.6)
+            axes.plot(row.mean, place, marker, color=colour, markersize=5)
+    _rows(axes, [label for label, _ in rows])
+    axes.set_xlabel(axis, fontsize=SMALL)
+    handles = [axes.plot([], [], styles[c][1] + "-", color=styles[c][0], label=f"ReSU less {c}")[0] for c in controls]
+    if handles:
+        figure.legend(handles=handles, fontsize=SMALL, ncol=2, loc="outside lower center")
+    return figure

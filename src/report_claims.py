@@ -1,6 +1,7 @@
-"""What README and RESULTS.md show first: chief results and findings, read from our verdicts.
+"""What README and RESULTS.md say first: findings, demonstrations and speed, in templates that hold no number of ours.
 
-Nothing here holds a number of ours.
+{result: id} stands for the estimate of a result's verdict. A text that interprets names the verdicts that it rests on;
+where one of them is another, the page says so, and a test fails.
 """
 
 from __future__ import annotations
@@ -10,110 +11,184 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from report_original import by_words, verdict_of
-from stage_report import shown
+import report_contributions
+import report_ledger
+import stats_ci
+from report_ledger import Footnotes
+from report_original import CLAIMS, FALLS, MISSING, STANDS, by_words, verdict_of
+from stage_report import read_estimate, shown
+
+STALE = "(**The verdicts no longer say so: this text is to be written anew.**)"
 
 
 @dataclass(frozen=True)
-class Headline:
-    """One of our results: the original's stage, in a reader's words, the original's figures, and the verdict shown."""
+class Finding:
+    """Something that surprised us.
 
-    stage: str
+    short, text   for README and for RESULTS.md
+    rests_on      (result, id, word) of the verdicts that the wording supposes; a word may be "equal within 2", too
+    """
+
+    short: str
     text: str
-    original: str
+    rests_on: tuple[tuple[str, str, str], ...]
+
+
+FINDINGS = (
+    Finding(
+        "Streamed on Breakout, Pong's encoder no longer serves its old head "
+        "({transfer_forgetting: ReSU, alpha 0.99: head kept}); a refitted one plays as before, within 2 "
+        "({transfer_forgetting: ReSU, alpha 0.99: head refitted}).",
+        "**Forgetting is a matter of the basis.** After streaming on Breakout Pong's old head scores otherwise by "
+        "{transfer_forgetting: ReSU, alpha 0.99: head kept}. The pixel means moved, the first filter shrank, and the "
+        "two weakest, whose correlations are near 0, turned. With these three put back the change is "
+        "{transfer_forgetting: ReSU, alpha 0.99: head, means, gains and filters 3, 4 kept}; with a head refitted on "
+        "the streamed code {transfer_forgetting: ReSU, alpha 0.99: head refitted}; with the last layer of a "
+        "fine-tuned network refitted {transfer_forgetting: CNN, fine-tuned: last layer refitted}. The original calls "
+        "its encoder free of forgetting: that holds for a refitted head alone.",
+        (
+            ("transfer_forgetting", "ReSU, alpha 0.99: head kept", FALLS),
+            ("transfer_forgetting", "ReSU, alpha 0.99: head, means, gains and filters 3, 4 kept", STANDS),
+            ("transfer_forgetting", "ReSU, alpha 0.99: head refitted", STANDS),
+        ),
+    ),
+    Finding(
+        "In Breakout Pong's filters serve better than Breakout's own: fitting anew changes the score by "
+        "{bc_breakout: native > frozen}; a network trained end to end scores higher still.",
+        "**Filters from another game can serve better.** In Breakout fitting anew, in place of Pong's frozen encoder, "
+        "changes a clone's score by {bc_breakout: native > frozen}. Here (one player, one grid, one recipe) the "
+        "canonical directions of a game are not those with which it is played best. A network trained end to end on "
+        "the same frames scores higher still, by {transfer_forgetting: Breakout: CNN > ReSU}; in Pong it is equal "
+        "within 2 ({bc_pong_cnn: CNN = ReSU}).",
+        (
+            ("bc_breakout", "native > frozen", FALLS),
+            ("transfer_forgetting", "Breakout: CNN > ReSU", STANDS),
+            ("bc_pong_cnn", "CNN = ReSU", STANDS),
+        ),
+    ),
+    Finding(
+        "Raw pixels are a stronger baseline than the original found: in Pong, with the same MLP, ReSU differs from "
+        "two raw frames by {bc_pong: resu mlp > raw mlp}.",
+        "**Raw pixels are a strong baseline in Pong.** With the same MLP ReSU differs from two raw frames by "
+        "{bc_pong: resu mlp > raw mlp}, where the original's raw frames lost every point; with linear heads the "
+        "difference is {bc_pong: resu linear > raw linear}. A linear probe "
+        "of the ball's velocity does gain by ReSU.",
+        (
+            ("bc_pong", "resu mlp > raw mlp", "equal within 2"),
+            ("bc_pong", "resu linear > raw linear", FALLS),
+            ("probe_pong", "ball velocity: L1, third > raw(t,t-1)", STANDS),
+        ),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One of our results in a reader's words, and the verdict that decides it."""
+
+    text: str
     result: str
     id: str
 
 
-# What README shows first: the reader's words, the original's figures, and the row that decides.
-HEADLINES = (
-    Headline("2", "Pong, reading the ball's velocity by one matrix: layer 1 above two raw frames [R2]",
-          "0.311 (.900, .589)", "probe_pong", "ball velocity: L1, third > raw(t,t-1)"),
-    Headline("4a", "Pong, a clone of a losing player: as good as that player (difference within 2)", "-12.6 and -13.4",
-          "bc_pong", "clone = expert"),
-    Headline("4a", "the same clone: above one on random filters", "", "bc_pong",
-          "resu mlp > filters mlp"),
-    Headline("4a", "Pong, a clone of a winning player: more than 8 points", "", "bc_pong_winning",
-          "clone > target"),
-    Headline("4", "Breakout, a clone with dataset aggregation: more than 40", "", "bc_games_breakout_dagger",
-          "clone > target"),
-    Headline("4", "Space Invaders, the same: more than 450", "", "bc_games_space_invaders_dagger",
-          "clone > target"),
-    Headline("11", "Enduro, cars passed: a clone above one on random filters", "", "bc_games_enduro",
-          "resu mlp > filters mlp"),
-    Headline("7", "Pong, reinforcement learning on the frozen code: wins (more than 0 points)", "", "ppo_pong",
-          "features > 0"),
-    Headline("7", "the same: more than 17 points", "", "ppo_pong",
-          "features > 17"),
-    Headline("7", "the same: above PPO on frames that learned about as many minutes", "", "ppo_pong",
-          "minutes: features > frames"),
-    Headline("7", "Pong, begun as the clone of a winning player: above that clone", "", "ppo_pong_clone",
-          "learned > clone"),
-    Headline("7", "Breakout, from nothing, after 10 M frames: above linear Blob-PROST (12.3)", "", "ppo_pong_breakout",
-          "features > 12.3"),
-    Headline("7", "Space Invaders, the same: above linear Blob-PROST (466)", "",
-          "ppo_pong_space_invaders", "features > 466"),
-    Headline("9c", "Pong, after the code was streamed on Breakout: a refitted clone plays as before (within 2)",
-          "-10.6 and -11.0", "transfer_forgetting", "ReSU, alpha 0.99: head refitted"),
-    Headline("9c", "the same, the old head kept", "", "transfer_forgetting", "ReSU, alpha 0.99: head kept"),
-    Headline("speed", "moments, in the hardest game: times faster than the fastest peer (4 and more)", "", "bench_core",
-          "peer / moments"),
-    Headline("speed", "encoding, in the hardest game that moves little: the same (15 and more)", "", "bench_core",
-          "peer / encode"),
-    Headline("speed", "a clone at play: share of the bare emulator's rate (.9 and more)", "", "bench_play",
-          "pong_winning"),
-)  # fmt: skip
-
-
-# What surprised us most; {result: id} stands for the estimate of a result's verdict.
-FINDINGS = (
-    "Streaming forgets all that the old head needs, against the original's finding: the score changes by "
-    "{transfer_forgetting: ReSU, alpha 0.99: head kept} points. What is lost is a "
-    "basis, not a skill: the pixel means moved, the first filter shrank, and the two weakest filters, whose "
-    "correlations are near 0, turned. With these three restored the change is "
-    "{transfer_forgetting: ReSU, alpha 0.99: head, means, gains and filters 3, 4 kept}"
-    "; a head refitted on the streamed encoder changes it by "
-    "{transfer_forgetting: ReSU, alpha 0.99: head refitted}, and refitting the last "
-    "layer of a fine-tuned network leaves "
-    "{transfer_forgetting: CNN, fine-tuned: last layer refitted}.",
-    "In Breakout filters fitted on Pong serve better than Breakout's own: fitting anew changes the score by "
-    "{bc_breakout: native > frozen}. The canonical directions of a game are "
-    "not those with which it is played best. A network trained end to end on the same frames scores higher still, by "
-    "{transfer_forgetting: Breakout: CNN > ReSU}, though not in Pong.",
-    "In Pong it matters little to a clone that its filters are canonical, or that there are any: with the same head "
-    "ReSU scores above random filters by {bc_pong: resu mlp > filters mlp}, above "
-    "temporal PCA by {bc_pong: resu mlp > pca mlp} and above two raw frames by "
-    "{bc_pong: resu mlp > raw mlp}, where the original's raw frames lost every "
-    "point; with linear heads raw frames score higher, the difference being "
-    "{bc_pong: resu linear > raw linear}. Where more moves it does matter: in Breakout ReSU "
-    "scores {bc_breakout: native > random} above random filters, in Enduro "
-    "{bc_games_enduro: resu mlp > filters mlp} cars above them and "
-    "{bc_games_enduro: resu mlp > pca mlp} above temporal PCA.",
+# Policies without a control of random filters beside them: they show what can be done, not what ReSU adds.
+DEMONSTRATIONS = (
+    Shown("Pong, clone of a winning player, aggregation: above 8", "bc_pong_winning", "clone > target"),
+    Shown("Breakout, clone, aggregation: above 40", "bc_games_breakout_dagger", "clone > target"),
+    Shown("Space Invaders, clone, aggregation: above 450", "bc_games_space_invaders_dagger", "clone > target"),
+    Shown("Pong, PPO on frozen features: above 17", "ppo_pong", "features > 17"),
+    Shown("the same, above PPO on frames: after about as many minutes", "ppo_pong", "minutes: features > frames"),
+    Shown("the same, above PPO on frames: training games, as many steps", "ppo_pong", "steps: features > frames"),
+    Shown("Pong, PPO begun as the clone of a winner: above that clone", "ppo_pong_clone", "learned > clone"),
+    Shown("Breakout, PPO after 10 M frames: above linear Blob-PROST (12.3)", "ppo_pong_breakout", "features > 12.3"),
+    Shown("Space Invaders, PPO after 10 M frames: above Blob-PROST (466)", "ppo_pong_space_invaders", "features > 466"),
+    Shown("Pong, DQN on features: above DQN on frames, as many steps", "dqn_pong", "features > frames"),
 )
+SPEED = (
+    Shown("moments, in the hardest game: times faster than the fastest peer (4 and more)", "bench_core",
+          "peer / moments"),
+    Shown("encoding, in the hardest game that moves little: the same (15 and more)", "bench_core", "peer / encode"),
+    Shown("a clone at play: share of the bare emulator's rate (.9 and more)", "bench_play", "pong_winning"),
+)  # fmt: skip
+Documents = Mapping[str, Mapping[str, Any]]
 
 
-def headlines(results: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
-    """README's first table of results."""
-    rows = []
-    for claim in HEADLINES:
-        estimate, verdict = decided(claim.result, claim.id, results)
-        ours = {"ours [95 % interval]": estimate, "verdict": verdict}
-        rows.append({"stage": claim.stage, "claim": claim.text, "the original's": claim.original, **ours})
-    return rows
-
-
-def findings(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The findings with our estimates in their places; `(missing)` where a result is not there."""
-
-    def estimate(match: re.Match[str]) -> str:
-        name, id = match[1].split(": ", 1)
-        return decided(name, id, results)[0] or "(missing)"
-
-    return [re.sub(r"\{([^}]+)\}", estimate, text) for text in FINDINGS]
-
-
-def decided(name: str, id: str, results: Mapping[str, Mapping[str, Any]]) -> tuple[str, str]:
+def decided(name: str, id: str, results: Documents) -> tuple[str, str]:
     """(estimate, stands or falls or undecided or missing) of one verdict, from the documents of results by name."""
     found = verdict_of(name, id, results)
     word = by_words(found)
     return ("" if found is None or found["estimate"] is None else shown(found["estimate"])), word
+
+
+def filled(text: str, results: Documents, notes: Footnotes | None = None) -> str:
+    """A template with our estimates in their places; `(missing)` where a result is not there.
+
+    notes   where daggers go, for numbers that were added after looking
+    """
+
+    def number(match: re.Match[str]) -> str:
+        name, id = match[1].split(": ", 1)
+        mark = notes.mark(added(name, id, results)) if notes else ""
+        return (decided(name, id, results)[0] or "(missing)") + mark
+
+    return re.sub(r"\{([^}]+)\}", number, text)
+
+
+def added(name: str, id: str, results: Documents) -> list[str]:
+    """What was added after looking, of one verdict."""
+    found = verdict_of(name, id, results)
+    n = int(found["n"]) if found and found.get("n") else 0
+    return report_ledger.of_result(name, page=False) + report_ledger.of_number(name, id, n)
+
+
+def stale(finding: Finding, results: Documents) -> list[str]:
+    """The verdicts that a finding's wording supposes and that are others by now; missing ones do not count."""
+    return [f"{name}: {id}" for name, id, word in finding.rests_on if not _holds(name, id, word, results)]
+
+
+def _holds(name: str, id: str, word: str, results: Documents) -> bool:
+    verdict = verdict_of(name, id, results)
+    now = by_words(verdict)
+    if verdict is None or now == MISSING or not word.startswith("equal within "):
+        return now in (word, MISSING)
+    found = read_estimate(verdict["estimate"])
+    return found is not None and stats_ci.verdict_equivalent(found, float(word.split()[-1])) == stats_ci.EQUIVALENT
+
+
+def findings(results: Documents, notes: Footnotes | None = None, short: bool = False) -> list[str]:
+    """The findings in full or in short, with our estimates in their places."""
+    return [
+        filled(each.short if short else each.text, results, notes) + (f" {STALE}" if stale(each, results) else "")
+        for each in FINDINGS
+    ]
+
+
+def shown_rows(chosen: tuple[Shown, ...], results: Documents, notes: Footnotes) -> list[dict[str, str]]:
+    """Rows of demonstrations or of speeds: result, seeds, verdict, daggers where they belong."""
+    rows = []
+    for each in chosen:
+        estimate, word = decided(each.result, each.id, results)
+        found = verdict_of(each.result, each.id, results)
+        rows.append(
+            {
+                "what": each.text + notes.mark(added(each.result, each.id, results)),
+                "ours [95 %]": estimate,
+                "n": str(found["n"]) if found else "",
+                "verdict": word,
+            }
+        )
+    return rows
+
+
+def demonstrations(results: Documents) -> tuple[Shown, ...]:
+    """Those whose results have no control: what has one stands among the contributions."""
+    controlled = {one.result for one in report_contributions.contributions(results)}
+    return tuple(each for each in DEMONSTRATIONS if each.result not in controlled)
+
+
+def referred() -> set[tuple[str, str]]:
+    """(result, id) of every verdict that claims, findings, demonstrations and speeds refer to."""
+    texts = " ".join(finding.text + finding.short for finding in FINDINGS)
+    named = {tuple(match.split(": ", 1)) for match in re.findall(r"\{([^}]+)\}", texts)}
+    chosen = {(each.result, each.id) for each in (*CLAIMS, *DEMONSTRATIONS, *SPEED)}
+    return {(name, id) for name, id in named | chosen}

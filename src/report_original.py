@@ -35,6 +35,9 @@ class Claim:
                and holds at least half of it
     margin     "equal": it stands by two one-sided tests at 5 % within this margin
     at_most    "no more than"               at_least  "no less than"
+    reported   of a claim with a margin or a bound: the original's own value, in the unit of our estimate; None if it
+               gives none
+    zero       where the scale of a bound begins (in the picture of all claims): the worst score, a cosine of 1
     primary    named beforehand: p values are adjusted among these
     incomparable   why no verdict is possible; then nothing else counts
     """
@@ -49,6 +52,8 @@ class Claim:
     margin: float | None = None
     at_most: float | None = None
     at_least: float | None = None
+    reported: float | None = None
+    zero: float = 0.0
     primary: bool = False
     incomparable: str = ""
 
@@ -56,105 +61,106 @@ class Claim:
 PROBE = "partly: 60,000 frames in place of 200,000, episodes dealt out whole; its grid is unknown"
 DEPTH = "partly: episodes dealt out whole; its grid and split are unknown"
 CLONE = "partly: sticky actions, other constants of the experts, more games"
-BOTH = "partly: the same, and a better expert in Breakout"
-RECIPE = "partly: under its recipe as inferred (centring, ridge, streams, what layer 2 predicts)"
+BOTH = "partly: sticky actions, other experts (in Breakout a better one), more games"
+RECIPE = "partly: under its recipe as inferred (centring, ridge, streams, what L2 predicts)"
 REWARD = "partly: episodes dealt out whole"
 CLAIMS = (
-    Claim("1", "dead leaves give a one-lobed low-pass filter", "by eye", "probe_deadleaves", "filter 1: first lobe",
-          "partly: it gives no numbers"),
-    Claim("1", "and a two-lobed derivative", "by eye", "probe_deadleaves", "filter 2: depth",
-          "partly: it gives no numbers"),
-    Claim("1", "fewer lobes at lower signal-to-noise", "by eye", "probe_deadleaves", "filter 2: fewer lobes",
-          "partly: it gives no numbers"),
-    Claim("2", "ball's velocity: layer 1 above two raw frames", ".900, .589", "probe_pong",
+    Claim("1", "dead leaves, by noise: filter 1 is a low-pass of one lobe (energy above .8)", "by eye",
+          "probe_deadleaves", "filter 1: first lobe", "partly: it gives no numbers"),
+    Claim("1", "dead leaves, by noise: filter 2 is a derivative of two lobes (depth below -.25)", "by eye",
+          "probe_deadleaves", "filter 2: depth", "partly: it gives no numbers"),
+    Claim("1", "dead leaves: filter 2 has fewer lobes at more noise", "by eye", "probe_deadleaves",
+          "filter 2: fewer lobes", "partly: it gives no numbers"),
+    Claim("2", "ball's velocity: L1 above two raw frames", ".900, .589", "probe_pong",
           "ball velocity: L1, third > raw(t,t-1)", PROBE, effect=0.311, primary=True),
-    Claim("2", "ball's place: layer 1 above two raw frames", ".976, .835", "probe_pong",
+    Claim("2", "ball's place: L1 above two raw frames", ".976, .835", "probe_pong",
           "ball xy[t]: L1, third > raw(t,t-1)", PROBE, effect=0.141),
-    Claim("2", "ball 4 steps on: layer 1 above two raw frames", ".946, .803", "probe_pong",
+    Claim("2", "ball 4 steps on: L1 above two raw frames", ".946, .803", "probe_pong",
           "ball xy[t+4]: L1, third > raw(t,t-1)", PROBE, effect=0.143),
-    Claim("2", "ball's velocity: layer 2 above layer 1", ".920, .900", "probe_pong", "ball velocity: L2 > L1", PROBE,
+    Claim("2", "ball's velocity: L2 above L1", ".920, .900", "probe_pong", "ball velocity: L2 > L1", PROBE,
           effect=0.020),
-    Claim("2", "paddle now: layer 1 above two raw frames", ".997, .990", "probe_pong",
+    Claim("2", "paddle now: L1 above two raw frames", ".997, .990", "probe_pong",
           "paddle y[t]: L1, third > raw(t,t-1)", incomparable="the grid decides, and its is unknown"),
-    Claim("2", "paddle 4 steps on: layer 1 below two raw frames", ".651, .733", "probe_pong",
+    Claim("2", "paddle 4 steps on: L1 below two raw frames", ".651, .733", "probe_pong",
           "paddle y[t+4]: L1, third > raw(t,t-1)", PROBE, effect=-0.082),
-    Claim("3", "actions beside raw pixels help", ".822, .733", "probe_pong_action",
+    Claim("3", "paddle 4 steps on: raw frames with actions above without", ".822, .733", "probe_pong_action",
           "raw(t,t-1) + actions > raw(t,t-1)", PROBE, effect=0.089),
-    Claim("3", "actions in layer 1's past are lost (equal within .02)", ".660, .651", "probe_pong_action",
-          "L1 on actions = L1", PROBE, margin=0.02),
-    Claim("4a", "a clone plays like its expert (equal within 2)", "-12.6, -13.4", "bc_pong", "clone = expert", CLONE,
-          margin=2.0, primary=True),
+    Claim("3", "paddle 4 steps on: L1 with actions in its past like L1 (within .02)", ".660, .651",
+          "probe_pong_action", "L1 on actions = L1", PROBE, margin=0.02, reported=0.009),
+    Claim("4a", "a clone plays like the player it imitates (within 2)", "-12.6, -13.4", "bc_pong", "clone = expert",
+          CLONE, margin=2.0, reported=0.8, primary=True),
     Claim("4a", "MLP heads: ReSU above two raw frames", "-12.6, -21.0", "bc_pong", "resu mlp > raw mlp",
-          "partly: its classes were nearly balanced, and its raw clone fell into one action", effect=8.4, primary=True),
-    Claim("4a", "linear heads: ReSU above two raw frames", "-19.0, -21.0", "bc_pong", "resu linear > raw linear", CLONE,
-          effect=2.0),
-    Claim("4a", "on ReSU an MLP plays above a linear head", "-12.6, -19.0", "bc_pong", "resu mlp > resu linear", CLONE,
-          effect=6.4),
-    Claim("5", "Pong to Breakout: streamed like fitted anew (equal within 5)", "19.2 +- 2.5, 17.4 +- 2.1",
-          "bc_breakout", "streamed 0.99 = native", BOTH, margin=5.0, primary=True),
-    Claim("5", "streamed above frozen", "19.2 +- 2.5, 14.8 +- 1.7", "bc_breakout", "streamed 0.99 > frozen", BOTH,
-          effect=4.4),
-    Claim("5", "filter 1, the low-pass, keeps a cosine of .99", ".99", "bc_breakout", "streamed 0.99: filter 1 kept",
-          BOTH, at_least=0.985),
-    Claim("5", "filters 3 and 4 drift away (cosine below .9)", "by eye", "bc_breakout",
+          "partly: its classes were nearly balanced, its raw clone fell into one action", effect=8.4, primary=True),
+    Claim("4a", "linear heads: ReSU above two raw frames", "-19.0, -21.0", "bc_pong", "resu linear > raw linear",
+          CLONE, effect=2.0),
+    Claim("4a", "on ReSU an MLP plays above a linear head", "-12.6, -19.0", "bc_pong", "resu mlp > resu linear",
+          CLONE, effect=6.4),
+    Claim("5", "Pong to Breakout: streamed like fitted anew (within 5)", "19.2 +- 2.5, 17.4 +- 2.1", "bc_breakout",
+          "streamed 0.99 = native", BOTH, margin=5.0, reported=1.8, primary=True),
+    Claim("5", "Pong to Breakout: streamed above frozen", "19.2 +- 2.5, 14.8 +- 1.7", "bc_breakout",
+          "streamed 0.99 > frozen", BOTH, effect=4.4),
+    Claim("5", "streamed: filter 1, low-pass, keeps a cosine of .99 with Pong's", ".99", "bc_breakout",
+          "streamed 0.99: filter 1 kept", BOTH, at_least=0.985, reported=0.99, zero=1.0),
+    Claim("5", "streamed: filters 3 and 4 drift away from Pong's (cosine below .9)", "by eye", "bc_breakout",
           "streamed 0.99: filters 3, 4 kept", BOTH, at_most=0.9),
-    Claim("6", "the DQN network end to end is no better (equal within 2)", "-10.9 +- 1.0, -11.9 +- .9", "bc_pong_cnn",
-          "CNN = ReSU", CLONE, margin=2.0, primary=True),
-    Claim("6", "and takes longer to fit [log10 of times]", "10 s, 2 s", "bc_pong_cnn", "seconds: CNN > ReSU",
-          "partly: CPU cores in place of a GPU", effect=0.7),
-    Claim("7", "DQN on ReSU features learns nothing in 500,000 steps", "-19.7", "dqn_pong", "features, 0.5 M < -15",
-          "no: ours explores for half as long, and ends at less"),
-    Claim("7", "nor does DQN on frames", "-19.7", "dqn_pong", "frames, 0.5 M < -15",
-          "no: ours explores for half as long, and ends at less"),
-    Claim("7", "DQN begun as a clone collapses", "-8 .. -12 to -21", "dqn_pong_warmstart", "naive against frozen",
-          "partly: other settings of DQN", effect=-9.0),
-    Claim("8", "ship: layer 2 above layer 1", ".939, .850", "depth_ablation_si", "ship x: L2 > L1", DEPTH,
-          effect=0.089),
-    Claim("8", "ship: layer 3 alone below layer 1", ".817, .850", "depth_ablation_si", "ship x: L3 > L1", DEPTH,
-          effect=-0.033),
-    Claim("8", "formation's height: layer 3 alone below layer 1", ".923, .985", "depth_ablation_si",
-          "formation y: L3 > L1", DEPTH, effect=-0.062),
-    Claim("8", "alive pixels: layer 3 alone below layer 1", ".919, .982", "depth_ablation_si", "alive pixels: L3 > L1",
-          DEPTH, effect=-0.063),
-    Claim("8", "ship: layer 3 adds at most .007 to layers 1 and 2", ".955, .948", "depth_ablation_si",
-          "ship x: L1+L2+L3 > L1+L2", DEPTH, at_most=0.007, primary=True),
-    Claim("8", "formation's height: at most .007, too", ".994, .992", "depth_ablation_si",
-          "formation y: L1+L2+L3 > L1+L2", DEPTH, at_most=0.007),
-    Claim("8", "alive pixels: at most .007, too", ".994, .994", "depth_ablation_si",
-          "alive pixels: L1+L2+L3 > L1+L2", DEPTH, at_most=0.007),
+    Claim("6", "the DQN network end to end plays like ReSU with MLP (within 2)", "-10.9 +- 1.0, -11.9 +- .9",
+          "bc_pong_cnn", "CNN = ReSU", CLONE, margin=2.0, reported=1.0, primary=True),
+    Claim("6", "the DQN network takes longer to fit than ReSU with MLP [log10 of times]", "10 s, 2 s", "bc_pong_cnn",
+          "seconds: CNN > ReSU", "partly: CPU cores in place of a GPU", effect=0.7),
+    Claim("7", "DQN on ReSU features learns nothing in 500,000 steps (below -15)", "-19.7", "dqn_pong",
+          "features, 0.5 M < -15", "no: ours explores for half as long, and ends at less", at_most=-15.0,
+          reported=-19.7, zero=-21.0),
+    Claim("7", "DQN on frames learns nothing in 500,000 steps (below -15)", "-19.7", "dqn_pong",
+          "frames, 0.5 M < -15", "no: ours explores for half as long, and ends at less", at_most=-15.0,
+          reported=-19.7, zero=-21.0),
+    Claim("7", "DQN begun as a clone falls further than the clone without learning", "-8 .. -12 to -21",
+          "dqn_pong_warmstart", "naive against frozen", "partly: other settings of DQN", effect=-9.0),
+    Claim("8", "ship: L2 above L1", ".939, .850", "depth_ablation_si", "ship x: L2 > L1", DEPTH, effect=0.089),
+    Claim("8", "ship: L3 alone below L1", ".817, .850", "depth_ablation_si", "ship x: L3 > L1", DEPTH, effect=-0.033),
+    Claim("8", "formation's height: L3 alone below L1", ".923, .985", "depth_ablation_si", "formation y: L3 > L1",
+          DEPTH, effect=-0.062),
+    Claim("8", "alive pixels: L3 alone below L1", ".919, .982", "depth_ablation_si", "alive pixels: L3 > L1", DEPTH,
+          effect=-0.063),
+    Claim("8", "ship: L3 adds at most .007 to L1+L2", ".955, .948", "depth_ablation_si", "ship x: L1+L2+L3 > L1+L2",
+          DEPTH, at_most=0.007, reported=0.007, primary=True),
+    Claim("8", "formation's height: L3 adds at most .007 to L1+L2", ".994, .992", "depth_ablation_si",
+          "formation y: L1+L2+L3 > L1+L2", DEPTH, at_most=0.007, reported=0.002),
+    Claim("8", "alive pixels: L3 adds at most .007 to L1+L2", ".994, .994", "depth_ablation_si",
+          "alive pixels: L1+L2+L3 > L1+L2", DEPTH, at_most=0.007, reported=0.0),
     Claim("8", "bullet pixels: every layer reads them perfectly", "1.000", "depth_ablation_si",
           "bullet pixels: L1 > original", incomparable="what it counts is not defined"),
-    Claim("8", "layer 2: all 8 correlations are at least .9958", ".9958", "depth_ablation_si_original",
-          "L2: smallest correlation > original", RECIPE, at_least=0.9958),
-    Claim("9a", "10,000 streamed frames above none", "19.8 +- 3.3, 16.9 +- 3.7", "transfer_matrix",
+    Claim("8", "L2: all 8 correlations are at least .9958", ".9958", "depth_ablation_si_original",
+          "L2: smallest correlation > original", RECIPE, at_least=0.9958, reported=0.9958, zero=1.0),
+    Claim("9a", "Pong to Breakout: 10,000 streamed frames above none", "19.8 +- 3.3, 16.9 +- 3.7", "transfer_matrix",
           "timescale: 10000 > 0", BOTH, effect=2.9),
-    Claim("9a", "and above 60,000", "19.8 +- 3.3, 14.3 +- 2.2", "transfer_matrix", "timescale: 10000 > 60000", BOTH,
-          effect=5.5),
-    Claim("9b", "Pong > Breakout: streaming is a wash (equal within 5)", "9.7, 12.9", "transfer_matrix",
-          "pong > breakout", BOTH, margin=5.0),
-    Claim("9b", "Breakout > Pong: streaming is a wash (equal within 2)", "-11.7, -12.0", "transfer_matrix",
-          "breakout > pong", BOTH, margin=2.0),
-    Claim("9b", "Space Invaders > Pong: streaming helps", "-10.5, -18.0", "transfer_matrix", "space_invaders > pong",
-          CLONE, effect=7.5, primary=True),
-    Claim("9b", "Space Invaders > Breakout: streaming helps", "18.0, 12.2", "transfer_matrix",
+    Claim("9a", "Pong to Breakout: 10,000 streamed frames above 60,000", "19.8 +- 3.3, 14.3 +- 2.2",
+          "transfer_matrix", "timescale: 10000 > 60000", BOTH, effect=5.5),
+    Claim("9b", "Pong to Breakout: streamed like frozen (within 5)", "9.7, 12.9", "transfer_matrix",
+          "pong > breakout", BOTH, margin=5.0, reported=-3.2),
+    Claim("9b", "Breakout to Pong: streamed like frozen (within 2)", "-11.7, -12.0", "transfer_matrix",
+          "breakout > pong", BOTH, margin=2.0, reported=0.3),
+    Claim("9b", "Space Invaders to Pong: streamed above frozen", "-10.5, -18.0", "transfer_matrix",
+          "space_invaders > pong", CLONE, effect=7.5, primary=True),
+    Claim("9b", "Space Invaders to Breakout: streamed above frozen", "18.0, 12.2", "transfer_matrix",
           "space_invaders > breakout", BOTH, effect=5.8),
-    Claim("9b", "Breakout > Space Invaders: streaming helps", "335.0, 283.5", "transfer_matrix",
+    Claim("9b", "Breakout to Space Invaders: streamed above frozen", "335.0, 283.5", "transfer_matrix",
           "breakout > space_invaders", CLONE, effect=51.5),
-    Claim("9b", "frozen transfer is good: Breakout > Pong like Pong's own (equal within 2)", "-12.0, -12.9",
-          "transfer_matrix", "breakout > pong: frozen = native", BOTH, margin=2.0),
-    Claim("9c", "after streaming a refitted clone plays as before (equal within 2)", "-11.0 +- 1.0, -10.6 +- 1.2",
-          "transfer_forgetting", "ReSU, alpha 0.99: head refitted",
-          "partly: that its clone was fitted anew is inferred from its two baselines", margin=2.0, primary=True),
-    Claim("9c", '"forgetting-free", read as: the old head plays as before (within 2)', "", "transfer_forgetting",
-          "ReSU, alpha 0.99: head kept", "no: it does not say that its head was kept", margin=2.0),
-    Claim("11", "filter 2, the derivative, has one sign change in every game", "by eye", "asteroids_enduro_stress",
-          "original: filter 2 has one sign change", RECIPE),
-    Claim("11", "it is more alike across games than filter 1", "by eye", "asteroids_enduro_stress",
+    Claim("9b", "Breakout to Pong: frozen like fitted on Pong (within 2)", "-12.0, -12.9", "transfer_matrix",
+          "breakout > pong: frozen = native", BOTH, margin=2.0, reported=0.9),
+    Claim("9c", "Pong after streaming on Breakout: a refitted clone plays as before (within 2)",
+          "-11.0 +- 1.0, -10.6 +- 1.2", "transfer_forgetting", "ReSU, alpha 0.99: head refitted",
+          "partly: that its clone was refitted is inferred", margin=2.0, reported=-0.4, primary=True),
+    Claim("9c", "Pong after streaming on Breakout: the old clone plays as before (within 2)", "",
+          "transfer_forgetting", "ReSU, alpha 0.99: head kept",
+          "no: 'forgetting-free' read literally, its head may not have been kept", margin=2.0),
+    Claim("11", "filter 2, the derivative, has one sign change in every game (share above .9)", "by eye",
+          "asteroids_enduro_stress", "original: filter 2 has one sign change", RECIPE),
+    Claim("11", "filter 2 is more alike across games than filter 1 [cosine]", "by eye", "asteroids_enduro_stress",
           "original: filter 2 more alike than filter 1", RECIPE),
-    Claim("11", "a Pong encoder streamed on Asteroids ends at its flat filter 1", "by eye",
+    Claim("11", "Pong's filter 1 streamed on Asteroids ends at its flat one (cosine above .95)", "by eye",
           "asteroids_enduro_stress_original", "forgetting stream to Asteroids: filter 1 native", RECIPE),
-    Claim("11", "rewards of Asteroids: Pong's filters like native ones (AUC equal within .01)", ".627, .623",
-          "asteroids_enduro_stress", "asteroids: native = Pong", REWARD, margin=0.01),
+    Claim("11", "rewards of Asteroids: native filters like Pong's (AUC within .01)", ".623, .627",
+          "asteroids_enduro_stress", "asteroids: native = Pong", REWARD, margin=0.01, reported=-0.004),
 )  # fmt: skip
 
 
@@ -255,21 +261,39 @@ def words_for(
     return found
 
 
-def table(results: Mapping[str, Mapping[str, Any]]) -> tuple[list[dict[str, str]], dict[str, int]]:
-    """Rows for all claims, and how many there are of each word."""
-    rows, counts = [], Counter(dict.fromkeys(WORDS, 0))
-    for claim, word, p in words_for(results):
-        counts[word] += 1
-        verdict = verdict_of(claim.result, claim.id, results)
-        rows.append(
-            {
-                "stage": claim.stage,
-                "claim of the original": claim.text + (" *" if claim.primary else ""),
-                "its figures": claim.figures,
-                "ours [95 % interval]": "" if verdict is None else shown(verdict["estimate"]),
-                "n": "" if verdict is None else str(verdict["n"]),
-                "verdict": word + ("" if p is None or word == FALLS else f" (p {p:.2g})"),
-                "same experiment?": f"no: {claim.incomparable}" if claim.incomparable else claim.same,
-            }
-        )
-    return rows, dict(counts)
+@dataclass(frozen=True)
+class Row:
+    """A claim of the original and what became of it: our verdict's document (None: not there), its word, adjusted p."""
+
+    claim: Claim
+    verdict: Mapping[str, Any] | None
+    word: str
+    p: float | None
+
+    @property
+    def same(self) -> str:
+        """Whether our experiment is the original's, and what differs."""
+        return f"no: {self.claim.incomparable}" if self.claim.incomparable else self.claim.same
+
+    @property
+    def cells(self) -> dict[str, str]:
+        """What every table shows of it; the original's figures only beside the same experiment, at least partly."""
+        p = "" if self.p is None or self.word == FALLS else f" (p {self.p:.2g})"
+        return {
+            "stage": self.claim.stage,
+            "claim of the original": self.claim.text + (" *" if self.claim.primary else ""),
+            "its figures": "" if self.same.startswith("no") else self.claim.figures,
+            "ours [95 %]": "" if self.verdict is None else shown(self.verdict["estimate"]),
+            "n": "" if self.verdict is None else str(self.verdict["n"]),
+            "verdict": self.word + p,
+        }
+
+
+def rows(results: Mapping[str, Mapping[str, Any]]) -> list[Row]:
+    """All claims, in order."""
+    return [Row(claim, verdict_of(claim.result, claim.id, results), word, p) for claim, word, p in words_for(results)]
+
+
+def counted(found: Sequence[Row]) -> dict[str, int]:
+    """How many claims there are of each word."""
+    return dict.fromkeys(WORDS, 0) | Counter(row.word for row in found)

@@ -15,7 +15,8 @@ class Step:
     name      of its files under results/
     stages    of the original investigation that it belongs to, a space between them
     script    in src/, without .py          options   of the command line, as one would type them
-    heading, question   of its section in RESULTS.md; without a heading it has none
+    heading, question   of its section on its stage's page; without a heading it has none
+    main       regular expression for the rows of its main table (12 at most) where it has more; all stand at the end
     """
 
     name: str
@@ -24,6 +25,7 @@ class Step:
     options: str = ""
     heading: str = ""
     question: str = ""
+    main: str = ""
 
     @property
     def command(self) -> str:
@@ -33,7 +35,15 @@ class Step:
 
 IN_ITS_RECIPE = "The same under the original's recipe of fitting and streaming, as near as it can be inferred."
 STEPS = (
-    Step("bench_core", "core", "bench_core", "", "Core speed", "Exact moments and encoding against torch, one run."),
+    Step(
+        "bench_core",
+        "core",
+        "bench_core",
+        "",
+        "Core speed",
+        "Exact moments and encoding against what people would otherwise use, one run.",
+        main=r"^(Pong|Space Invaders|Enduro)( at 210 x 160)? \(.*against|^Pong: online",
+    ),
     Step(
         "bench_layers",
         "core",
@@ -41,6 +51,7 @@ STEPS = (
         "",
         "Speed of the layers above the first",
         "Fitting, encoding and an online step, and how fast games are collected.",
+        main=r"^(fit|encode|online step)( at 210 x 160)?, layers",
     ),
     Step(
         "bench_device",
@@ -49,6 +60,7 @@ STEPS = (
         "",
         "On a GPU",
         "The same calls on a device of torch: the same bits, and how long they take.",
+        main=r"fit|encode|256 environments",
     ),
     Step(
         "bench_scale",
@@ -57,6 +69,7 @@ STEPS = (
         "",
         "How the cost grows",
         "With pixels, memory, frames, files and machines.",
+        main=r"(84 x 84|210 x 160) pixels|files|in memory|computed",
     ),
     Step(
         "probe_deadleaves",
@@ -65,8 +78,17 @@ STEPS = (
         "",
         "Stage 1: dead leaves",
         "Does moving dead-leaves input give lamina-like filters, and how do they change with the noise?",
+        main=r"^(dead leaves|(no blur|blurred white noise) \| 2)",
     ),
-    Step("eval_expert", "4a 11", "eval_expert", "", "Experts", "The hand-written players that are imitated."),
+    Step(
+        "eval_expert",
+        "4a 11",
+        "eval_expert",
+        "",
+        "Experts",
+        "The hand-written players that are imitated.",
+        main=r"^(?!.*from pixels).*\| 0\.25 \|",
+    ),
     Step(
         "demo_pong",
         "demo",
@@ -82,6 +104,7 @@ STEPS = (
         "",
         "Stage 2: linear probes on Pong",
         "What can be read off the code by one matrix?",
+        main=r"^(raw\(t,t-1\)|raw, 8|L1 \||L2 \||L[12] random|temporal PCA|frame differences|original)",
     ),
     Step(
         "probe_pong_original",
@@ -98,6 +121,7 @@ STEPS = (
         "--max-over 1",
         "Stage 2 without the maximum over two frames",
         "Does the observation explain the paddle?",
+        main=r"^(?!raw\(t\))",
     ),
     Step(
         "probe_pong_velocity",
@@ -122,6 +146,7 @@ STEPS = (
         "",
         "Stage 11: filters of five games",
         "Is only the derivative universal?",
+        main=r"canonical correlations|^AUC, (native|Pong) \| Asteroids",
     ),
     Step(
         "asteroids_enduro_stress_original",
@@ -146,6 +171,7 @@ STEPS = (
         "",
         "Stage 8: depth, on Space Invaders",
         "Does a third layer earn its keep, against controls of equal size?",
+        main=r"^(L[123] \||L1\+L2(\+L3)?|wide L1 \(5x\)|original: L)",
     ),
     Step(
         "depth_ablation_si_original",
@@ -277,6 +303,7 @@ STEPS = (
         "",
         "Stages 9a and 9b: adaptation from game to game",
         "Where does streaming pay?",
+        main=r"^(?!Pong \| Pong)",
     ),
     Step(
         "transfer_matrix_original",
@@ -293,6 +320,7 @@ STEPS = (
         "",
         "Stage 9c: forgetting",
         "What is left of Pong after Breakout?",
+        main=r"^(ReSU: before|ReSU, alpha 0\.99|CNN[:,]|.* on Breakout, (fitted|streamed|from scratch))",
     ),
     Step(
         "transfer_forgetting_original",
@@ -365,7 +393,7 @@ STEPS = (
     Step("collect_si_buffer", "8", "collect_si_buffer"),
     Step("collect_si_expert_demos", "9b", "collect_si_expert_demos"),
     Step("collect_asteroids_demos", "11", "collect_asteroids_demos"),
-    Step("record_gameplay", "10", "record_gameplay"),
+    Step("record_gameplay", "10", "record_gameplay", "", "Films", "What do the players look like at play?"),
     Step("record_asteroids", "11", "record_asteroids"),
 )
 
@@ -373,3 +401,8 @@ STEPS = (
 def command(name: str) -> str:
     """What to type to make a result. Raises StopIteration if there is none of this name."""
     return next(step for step in STEPS if step.name == name).command
+
+
+def main_of(step: Step) -> str:
+    """The regular expression for the rows of its main table; that of its script's first step where it has none."""
+    return next((other.main for other in (step, *STEPS) if other.script == step.script and other.main), "")

@@ -3,7 +3,7 @@
 Finished cells (results/cells/) are read, not computed again. `--fresh` deletes them first, and the trained heads and
 checkpoints under data/; git brings the committed cells back (`git checkout results/cells`).
 
-Reads      results/          Writes  what the stages write; RESULTS.md and README.md at the end
+Reads      results/          Writes  what the stages write; every page at the end
 Run        make reproduce                       (everything; about a day on 2 CPU cores with --fresh)
            make reproduce STAGES="2 4a"         (or: python src/reproduce.py --stages 2 4a)
            make smoke                           (or: python src/reproduce.py --smoke: every stage in seconds)

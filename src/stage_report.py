@@ -90,8 +90,8 @@ def verdict_row(verdict: Verdict | Mapping[str, Any]) -> dict[str, str]:
     return {"claim": read["claim"], "estimate": shown(read["estimate"]), "verdict": read["verdict"]}
 
 
-def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows of equal keys as an aligned Markdown table."""
+def markdown_table(rows: Sequence[Mapping[str, Any]], compact: bool = False) -> str:
+    """Rows of equal keys as a Markdown table: aligned for the eye, or compact, without a space that can be spared."""
     if not rows:
         return "(no rows)"
 
@@ -100,6 +100,9 @@ def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
     header = list(rows[0])
     cells = [header, *([text(row.get(name, "missing")) for name in header] for row in rows)]
+    if compact:
+        lines = ["|" + "|".join(line) + "|" for line in cells]
+        return "\n".join([lines[0], "|" + "-|" * len(header), *lines[1:]])
     widths = [max(len(line[i]) for line in cells) for i in range(len(header))]
     lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |" for line in cells]
     return "\n".join([lines[0], "|" + "|".join("-" * (w + 2) for w in widths) + "|", *lines[1:]])

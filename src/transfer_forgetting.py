@@ -106,7 +106,7 @@ ARMS = (
 )
 BEFORE = {"ReSU": "ReSU: before", "CNN": "CNN: before"}
 FITTED_THERE, STREAMED_THERE = "ReSU on Breakout, fitted there", "ReSU on Breakout, streamed from Pong"
-ORIGINAL = {BEFORE["ReSU"]: "-10.6 +- 1.2", "ReSU, alpha 0.99: head kept": "-11.0 +- 1.0"}
+ORIGINAL = {BEFORE["ReSU"]: "-10.6 +- 1.2", "ReSU, alpha 0.99: head refitted": "-11.0 +- 1.0"}
 Cells = Mapping[str, Sequence[Mapping[str, Any]]]  # of each row: a result per seed
 
 

@@ -1,7 +1,6 @@
 """Figures: as wide as the page, no letter below 8 pt, nothing hidden, everything that is drawn explained once."""
 
 import importlib
-import itertools
 
 import matplotlib.legend
 import matplotlib.text
@@ -9,17 +8,14 @@ import numpy as np
 import pytest
 
 import figures
-import figures_claims
 import figures_curves
 import figures_rows
 import report_steps
 import resu_files
-from figures_claims import Claim
 from figures_curves import Plot, Plots
 from figures_rows import Panel, Rows
 from stage_io import ROOT
 from stage_run import Run
-from stats_ci import Estimate
 
 SMALLEST = 8  # [pt]
 TALLEST = 10  # [inches]
@@ -170,50 +166,6 @@ def test_a_curve_may_lack_points():
     )
     mean = next(line for line in figure.axes[0].lines if line.get_label() == "c")
     assert mean.get_xydata().tolist() == [[1.0, 1.0], [2.0, 3.0]]
-
-
-def test_the_forest_holds_all_claims_on_one_page():
-    words = list(figures_claims.VERDICTS)
-    claims = [
-        Claim(str(i // 5), "a claim of the usual length: layer 1 above two raw frames" + " and more" * (i % 5 == 0),
-              words[i % 6], Estimate(i / 12 - 1, i / 12 - 2, i / 12, 5), 1.0, (0.5, np.inf))
-        for i in range(49)
-    ]  # fmt: skip
-    claims += [Claim("z", "far", "falls", Estimate(-9.0, -12.0, -6.0, 5)), Claim("z", "by eye", "stands")]
-    figure = figures_claims.forest(claims, "all claims")
-    check(figure)
-    (axes,) = figure.axes
-    assert axes.get_xlim() == (-3, 3)
-    markers = [line.get_marker() for line in axes.lines]
-    assert markers.count("D") == 49 and markers.count("<") == 1 and markers.count(">") == 12
-    assert len({marker for _, marker in figures_claims.VERDICTS.values()}) == len(words)  # shape alone tells them
-    drawn = np.concatenate([line.get_xdata() for line in axes.lines if line.get_transform() == axes.transData])
-    assert np.abs(drawn).max() <= 3
-    texts = [text.get_text() for text in axes.texts]
-    assert "-9" in texts and texts.count("no common unit") == 1
-    places = [text for text in axes.texts if text.get_ha() == "right" and "claim" in text.get_text()]
-    boxes = sorted((text.get_window_extent() for text in places), key=lambda box: -box.y0)
-    assert all(above.y0 >= below.y1 - 1.5 for above, below in itertools.pairwise(boxes))
-    for wrong in ([], [Claim("1", "x", "perhaps")]):
-        with pytest.raises(ValueError, match="a forest needs claims"):
-            figures_claims.forest(wrong, "t")
-    with pytest.raises(ValueError, match="102 claims do not fit"):
-        figures_claims.forest(claims * 2, "t")
-
-
-def test_contributions_are_in_margins_of_their_game():
-    differences = {
-        "Pong": {"random filters": np.array([2.0, 4, 6]), "raw pixels": np.array([-2.0, 0, 2])},
-        "Enduro": {"random filters": np.array([20.0, 40, 60])},
-    }
-    figure = figures_claims.contributions(differences, {"Pong": 2.0, "Enduro": 20.0}, "clones, n = 3")
-    check(figure)
-    first, second = figure.axes
-    dots = [sorted(line.get_xdata()) for line in first.lines if line.get_marker() == "."]
-    assert dots == [[1, 2, 3], [1, 2, 3]] and first.get_title() == "- random filters"
-    assert len([line for line in second.lines if line.get_marker() == "."]) == 1
-    with pytest.raises(KeyError):
-        figures_claims.contributions(differences, {"Pong": 2.0}, "t")
 
 
 def test_a_title_breaks_into_lines_of_about_the_same_length():

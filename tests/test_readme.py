@@ -1,8 +1,9 @@
-"""README's Python examples run as they are printed, on a few frames: only the GPU and the lengths are changed."""
+"""The Python examples of README and USING run as printed, on a few frames: only the GPU and the lengths are changed."""
 
 import re
 
 import numpy as np
+import pytest
 
 from stage_io import ROOT
 
@@ -10,31 +11,48 @@ CHANGED = {
     '"torch:cuda"': '"torch:cpu"',
     "clip_rewards=True)).learn(100_000)": "True), n_steps=8, batch_size=32).learn(64)",
 }
+PAGES = {"README.md": 2, "USING.md": 8}  # with how many examples at least
 
 
-def test_the_examples_run(tmp_path, monkeypatch):
+@pytest.fixture
+def known(tmp_path, monkeypatch):
+    """What the examples take for granted."""
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     frames = np.zeros((60, 84, 84), np.uint8)
     frames[:, 20:30, 20:30] = rng.integers(0, 3, (60, 10, 10), np.uint8)
     for name in ("a.npy", "b.npy"):
         np.save(name, frames)
-    known = {
+    return {
         "episodes": [frames, frames[:40]],
         "frames": frames,
         "observations": frames[:5],
         "restarted": np.zeros(5, bool),
         "chunk": frames[:30],
     }
-    text = (ROOT / "README.md").read_text()
-    for old in CHANGED:
-        assert old in text, f"README.md no longer has {old}"
-    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) >= 8
+
+
+def run_examples(page, known):
+    """Every Python block of a page, in order, in one namespace."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    assert len(blocks) >= PAGES[page]
     for block in blocks:
         for old, new in CHANGED.items():
             block = block.replace(old, new)
         exec(block, known)
+
+
+def test_the_examples_of_readme_run(known):
+    run_examples("README.md", known)
+    assert known["z"].shape == (10_000, 3, 8) and known["resu"].filters_.shape == (4, 8)
+    assert known["features"].shape == (60, 1024) and known["later"].shape == (5, 1024)
+
+
+def test_the_examples_of_using_run(known):
+    text = (ROOT / "USING.md").read_text()
+    for old in CHANGED:
+        assert old in text, f"USING.md no longer has {old}"
+    run_examples("USING.md", known)
     assert known["resu"].filters_.shape == (4, 8) and known["z"].shape == (10_000, 3, 8)
     assert (known["resu"].correlations_[:2] > 0.4).all() and (known["resu"].correlations_[2:] < 0.1).all()
     assert known["features"].shape == (60, 1024) and known["later"].shape == (5, 1024)

@@ -1,5 +1,6 @@
-"""RESULTS.md and README.md are what report_results.py makes of results/: nothing in them was typed by hand."""
+"""All pages are what report_results.py makes of results/: nothing in them was typed by hand."""
 
+import io
 import json
 import re
 import shutil
@@ -10,8 +11,11 @@ import numpy as np
 
 import report_claims
 import report_original
+import report_readme
 import report_results
+import report_steps
 import stage_io
+from report_tables import documents
 from stage_io import ROOT
 
 
@@ -44,13 +48,34 @@ def test_a_result_whose_cells_are_gone_stays_as_it_was(tmp_path, monkeypatch):
 
 
 def test_rebuilding_changes_nothing():
-    assert report_results.results_page(ROOT / "results") == (ROOT / "RESULTS.md").read_text()
+    """Every page, byte by byte; the two pictures that it draws, but for another machine's fonts."""
+    for path, text in report_results.pages(ROOT / "results", ROOT).items():
+        assert text == path.read_text(), path.name
     readme = (ROOT / "README.md").read_text()
-    assert report_results.fill_readme(readme, ROOT / "results") == readme
+    assert report_readme.fill(readme, ROOT / "results") == readme
+    assert report_readme.tree_page(ROOT / "results") == (ROOT / "src" / "README.md").read_text()
+    drawn = report_results.figures(documents(ROOT / "results"))
+    assert set(drawn) == {"claims.png", "contributions.png"}
+    for name, figure in drawn.items():
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=120)
+        new, old = (
+            iio.imread(data).astype(int) for data in (buffer.getvalue(), (ROOT / "results" / name).read_bytes())
+        )
+        assert new.shape == old.shape and np.abs(new - old).mean() < 1, name
+
+
+def test_no_page_of_a_stage_is_left_from_before():
+    """A stage that was renamed would leave its old page, which nothing rebuilds."""
+    written = {path.name for path in report_results.pages(ROOT / "results", ROOT)} - {"RESULTS.md"}
+    assert written == {path.name for path in (ROOT / "results").glob("*.md")}
 
 
 def test_missing_and_uncommitted_results_are_shown_as_such(tmp_path):
-    assert report_results.results_page(tmp_path).count("**Missing**") == len(report_results.STAGES)
+    at = tmp_path / "results"
+    at.mkdir()
+    texts = report_results.pages(at, tmp_path)
+    assert sum(text.count("**Missing**") for text in texts.values()) == len(report_results.STAGES)
     document = {
         "config": {"seeds": 5, "smoke": False},
         "rows": [{"policy": "clone", "score": 1.0}],
@@ -64,42 +89,33 @@ def test_missing_and_uncommitted_results_are_shown_as_such(tmp_path):
             "versions": dict.fromkeys(("numpy", "numba", "torch", "ale-py"), "1"),
         },
     }
-    (tmp_path / "bc_pong.json").write_text(json.dumps(document))
-    page = report_results.results_page(tmp_path)
-    assert (
-        "**with uncommitted changes**" in page
-        and "| it wins |          | refuted |" in page
-        and "| clone  | 1     |" in page
-    )
+    (at / "bc_pong.json").write_text(json.dumps(document))
+    page = report_results.pages(at, tmp_path)[at / "stage_4a.md"]
+    for words in ("**with uncommitted changes**", "|it wins|||refuted|", "|clone|1|", "play 1.2 s", "seeds 5"):
+        assert words in page, words
 
 
 def test_readme_blocks_are_replaced_and_nothing_else(tmp_path):
     text = "before\n<!-- results: demo_pong -->\nold table\n<!-- end -->\nafter\n"
-    assert report_results.fill_readme(text, tmp_path) == text.replace("old table", "(missing: `demo_pong.json`)")
-
-
-def test_the_chief_results_are_read_from_the_verdicts(tmp_path):
-    text = "<!-- results: headlines -->\n<!-- end -->"
-    assert report_results.fill_readme(text, tmp_path).count("missing") == len(report_claims.HEADLINES) + 1
-    verdicts = [{"id": "clone > target", "claim": "more than +8", "estimate": {"mean": 11.5, "low": 10.9, "high": 11.9,
-                 "n": 3}, "verdict": "supported"}]  # fmt: skip
-    (tmp_path / "bc_pong_winning.json").write_text(json.dumps({"verdicts": verdicts, "rows": [], "timings": {}}))
-    (row,) = [line for line in report_results.fill_readme(text, tmp_path).splitlines() if "11.5" in line]
-    assert "| 11.5 [10.9, 11.9] " in row and "| stands " in row
+    assert report_readme.fill(text, tmp_path) == text.replace("old table", "(missing: `demo_pong.json`)")
 
 
 def test_every_chief_result_names_a_row_that_is_there():
     """Those of results that exist: a renamed row would be shown as missing for ever."""
-    for claim in (*report_claims.HEADLINES, *report_original.CLAIMS):
-        path = ROOT / "results" / f"{claim.result}.json"
+    named = {(each.result, each.id) for each in report_original.CLAIMS} | report_claims.referred()
+    named |= {(name, id) for finding in report_claims.FINDINGS for name, id, _ in finding.rests_on}
+    assert len(named) > 50
+    for name, id in named:
+        path = ROOT / "results" / f"{name}.json"
+        assert name in {step.name for step in report_steps.STEPS}
         if path.is_file():
-            assert claim.id in [verdict["id"] for verdict in json.loads(path.read_text())["verdicts"]], claim
+            assert id in [verdict["id"] for verdict in json.loads(path.read_text())["verdicts"]], (name, id)
 
 
-def test_readme_blocks_may_show_some_rows_alone(tmp_path):
-    rows = [{"what": "Pong: a", "s": "1", "x": ""}, {"what": "Enduro: b", "s": "2", "x": "3"}]
-    (tmp_path / "bench.json").write_text(json.dumps({"rows": rows, "verdicts": [], "timings": {}}))
-    text = "<!-- results: bench: Pong|Riverraid -->\nold\n<!-- end -->"
-    filled = report_results.fill_readme(text, tmp_path)
-    assert "| Pong: a | 1 |" in filled and "Enduro" not in filled and "| x |" not in filled
-    assert report_results.fill_readme(filled, tmp_path) == filled
+def test_readme_shows_a_result_without_its_empty_columns(tmp_path):
+    rows = [{"what": "Pong: a", "s": "1", "x": ""}, {"what": "Enduro: b", "s": "2", "x": ""}]
+    (tmp_path / "demo_pong.json").write_text(json.dumps({"rows": rows, "verdicts": [], "timings": {}}))
+    text = "<!-- results: demo_pong -->\nold\n<!-- end -->"
+    filled = report_readme.fill(text, tmp_path)
+    assert "|Pong: a|1|" in filled and "|what|s|" in filled
+    assert report_readme.fill(filled, tmp_path) == filled

@@ -32,8 +32,10 @@ def test_smoke(house, stage):
 def test_report_of_the_smoke_runs(house):
     done = house.run("report_results", "--smoke")
     assert done.returncode == 0, done.stderr
-    page = (house.root / "results" / "smoke" / "RESULTS.md").read_text()
-    assert "| ReSU L1, MLP 256x2" in page and not (house.root / "RESULTS.md").exists()
+    smoke = house.root / "results" / "smoke"
+    assert "|ReSU L1, MLP 256x2|" in (smoke / "stage_4a.md").read_text()
+    assert "[4a]: stage_4a.md" in (smoke / "RESULTS.md").read_text()
+    assert not (house.root / "RESULTS.md").exists() and not (house.root / "README.md").exists()
 
 
 def test_gif_of_the_smoke_run_shows_a_moving_game(house):
