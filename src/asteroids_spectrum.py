@@ -74,8 +74,9 @@ def measure(run: Run, s: Setting) -> dict[str, Any]:
     for (memory, horizon), n in product(WINDOWS, (s.few, s.n_frames)):
         moments, left = LagMoments(memory, horizon), n
         for frames in episodes:
-            moments.update(frames[:left].reshape(min(left, len(frames)), -1), new_episode=True)
-            left = max(left - len(frames), 0)
+            some = frames[:left]
+            moments.update(some.reshape(len(some), frames[0].size), new_episode=True)
+            left -= len(some)
         for (center, word), (ridge, values) in product(CENTRED.items(), RIDGES.items()):
             first = canonical_directions(moments, 1, values[0], center, values[1])
             taps = first.filters[0]
