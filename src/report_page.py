@@ -9,6 +9,7 @@ import report_claims
 import report_contributions
 import report_ledger
 import report_original
+import report_recipes
 import report_stages
 import report_steps
 from report_contributions import CONTROLS, Contribution
@@ -60,7 +61,7 @@ def results_page(found: Mapping[str, Any], results: str) -> str:
         "stage's number leads to its page.\n",
         f"## What was asked\n\n{ASKED}",
         f"In short: {in_short(rows, found)}\n",
-        claims_part(rows, notes, results),
+        claims_part(rows, found, notes, results),
         f"## Three findings\n\n{listed}\n",
         contributions_part(found, results),
         demonstrations_part(found, notes),
@@ -93,7 +94,7 @@ def beyond(found: Mapping[str, Any]) -> str:
     return f"Scores of clones on ReSU's code less those on {'. Less those on '.join(parts)}."
 
 
-def claims_part(rows: Sequence[Row], notes: Footnotes, results: str) -> str:
+def claims_part(rows: Sequence[Row], found: Mapping[str, Any], notes: Footnotes, results: str) -> str:
     """The table of the original's claims, its footnotes, and the forest."""
     reasons, table = report_ledger.letters(), []
     for row in rows:
@@ -106,7 +107,8 @@ def claims_part(rows: Sequence[Row], notes: Footnotes, results: str) -> str:
         table.append(cells | {"same?": word + reasons.mark([reason] if reason else [])})
     return (
         f"## The original's claims\n\n{LEGEND}\n{markdown_table(table, compact=True)}\n\n"
-        f"Same? {' '.join(reasons.lines())}\n\n![All claims in units of their margins]({results}claims.png)\n"
+        f"Same? {' '.join(reasons.lines())}\n\n{report_recipes.summary(found)}\n\n"
+        f"![All claims in units of their margins]({results}claims.png)\n"
     )
 
 

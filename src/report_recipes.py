@@ -21,6 +21,7 @@ TWINS = tuple(
     for step in report_steps.STEPS
     if step.name.endswith(TWIN) and "--recipe" in step.options
 )
+SAME = "changes nothing"
 SHAPES = {"ours": "centred: ", "original": "original: "}  # stage 11's ids name the recipe of filters, all in one result
 
 
@@ -55,12 +56,27 @@ def table(results: Mapping[str, Any], claims: Sequence[Claim] = CLAIMS) -> list[
     return rows
 
 
+def summary(results: Mapping[str, Any]) -> str:
+    """What the recipe changes in the claims that were judged under both, in a sentence or two."""
+    rows = [row for row in table(results) if row["the recipe"] != report_original.MISSING]
+    if not rows:
+        return "(missing: nothing was measured under the original's recipe)"
+    moved = [row for row in rows if row["the recipe"] != SAME]
+    text = f"Under its recipe as inferred {len(rows) - len(moved)} of {len(rows)} verdicts are the same as under ours"
+    if not moved:
+        return text + "."
+    listed = "; ".join(
+        f"[{row['stage']}] {row['claim of the original']}: {row['verdict']}, {row['its verdict']}" for row in moved
+    )
+    return f"{text}, other ones are (ours, its): {listed}."
+
+
 def _difference(ours: str, its: str) -> str:
     """What a change of recipe does to a verdict."""
     if report_original.MISSING in (ours, its):
         return report_original.MISSING
     if ours == its:
-        return "changes nothing"
+        return SAME
     return "leaves it open" if OPEN in (ours, its) else "decides"
 
 

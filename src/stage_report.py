@@ -99,7 +99,7 @@ def markdown_table(rows: Sequence[Mapping[str, Any]], compact: bool = False) -> 
         return shown(value).replace("|", "\\|")
 
     header = list(rows[0])
-    cells = [header, *([text(row.get(name, "missing")) for name in header] for row in rows)]
+    cells = [[text(name) for name in header], *([text(row.get(name, "missing")) for name in header] for row in rows)]
     if compact:
         lines = ["|" + "|".join(line) + "|" for line in cells]
         return "\n".join([lines[0], "|" + "-|" * len(header), *lines[1:]])

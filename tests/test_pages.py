@@ -18,6 +18,7 @@ import report_forest
 import report_ledger
 import report_original
 import report_page
+import report_recipes
 import report_results
 import report_stages
 import report_steps
@@ -329,3 +330,33 @@ def test_plan_has_its_claims_first_and_its_history_last():
         assert words not in claims, words
         assert words in log or words in ("Seen",), words
     assert claims.count("alsified") > 20 and Path(ROOT / "PLAN.md").stat().st_size > 40_000
+
+
+def under_both(ours, its):
+    """What two recipes found of "its layer 2 is above its layer 1" (.02)."""
+
+    def document(low, high):
+        found = {"mean": (low + high) / 2, "low": low, "high": high, "n": 5}
+        return {"verdicts": [{"id": "ball velocity: L2 > L1", "estimate": found, "verdict": "", "n": 5}]}
+
+    return {"probe_pong": document(*ours), "probe_pong_original": document(*its)}
+
+
+@pytest.mark.parametrize(
+    ("its", "word"),
+    [((0.02, 0.04), "changes nothing"), ((-0.02, 0.001), "decides"), ((-0.01, 0.03), "leaves it open")],
+)
+def test_a_claim_is_judged_under_both_recipes(its, word):
+    (row,) = [row for row in report_recipes.table(under_both((0.01, 0.03), its)) if row["the recipe"] != "missing"]
+    assert (row["verdict"], row["the recipe"]) == ("stands", word)
+    assert row["our recipe [95 % interval]"] == "0.020 [0.010, 0.030], n = 5"
+    text = report_recipes.summary(under_both((0.01, 0.03), its))
+    assert ("1 of 1 verdicts are the same" in text) == (word == "changes nothing")
+    assert ("ball's velocity: L2 above L1: stands" in text) == (word != "changes nothing")
+
+
+def test_shapes_are_those_of_the_recipe():
+    shape = next(claim for claim in report_original.CLAIMS if claim.id.startswith("original: "))
+    ours, its = (report_recipes.under(shape, recipe) for recipe in ("ours", "original"))
+    assert ours.id.startswith("centred: ") and its.id == shape.id and ours.result == its.result
+    assert "missing" in report_recipes.summary({})

@@ -294,6 +294,7 @@ def test_values_as_tables_show_them():
     }
     assert markdown_table([{"a": 1, "bb": "x"}, {"a": 22.0}]).splitlines()[3] == "| 22 | missing |"
     assert markdown_table([]) == "(no rows)" and "a\\|b" in markdown_table([{"x": "a|b"}])
+    assert markdown_table([{"|cosine|": 1}], compact=True).splitlines()[0] == "|\\|cosine\\||"
     assert plain({"a": np.nan, "b": (np.int64(3), Path("x"))}) == {"a": None, "b": [3, "x"]}
 
 
