@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 STICKY_0 = "For comparison only: the same few games are played again and again, so the intervals mean little."
 AGGREGATION = "--dagger-rounds 8 --memory 4 --grid 28 12 --seeds 3"
@@ -17,6 +18,7 @@ class Step:
     script    in src/, without .py          options   of the command line, as one would type them
     heading, question   of its section on its stage's page; without a heading it has none
     main       regular expression for the rows of its main table (12 at most) where it has more; all stand at the end
+    twin       options besides of the same under the original's recipe; None where that is not measured
     """
 
     name: str
@@ -26,6 +28,7 @@ class Step:
     heading: str = ""
     question: str = ""
     main: str = ""
+    twin: str | None = None
 
     @property
     def command(self) -> str:
@@ -33,8 +36,18 @@ class Step:
         return f"python src/{self.script}.py {self.options}".rstrip()
 
 
-IN_ITS_RECIPE = "The same under the original's recipe of fitting and streaming, as near as it can be inferred."
-STEPS = (
+def with_twins(steps: Iterable[Step]) -> Iterator[Step]:
+    """Every step, and after those that have one the same experiment under the original's recipe."""
+    for step in steps:
+        yield step
+        if step.twin is not None:
+            options = f"{step.options} --recipe original {step.twin}".strip()
+            heading = f"{step.heading}, the original's recipe"
+            yield replace(step, name=f"{step.name}_original", options=options, heading=heading, question=ITS, twin=None)
+
+
+ITS = "The same under the original's recipe of fitting and streaming, as near as it can be inferred."
+MEASURED = (
     Step(
         "bench_core",
         "core",
@@ -105,14 +118,7 @@ STEPS = (
         "Stage 2: linear probes on Pong",
         "What can be read off the code by one matrix?",
         main=r"^(raw\(t,t-1\)|raw, 8|L1 \||L2 \||L[12] random|temporal PCA|frame differences|original)",
-    ),
-    Step(
-        "probe_pong_original",
-        "2",
-        "probe_pong",
-        "--recipe original",
-        "Stage 2: linear probes on Pong, the original's recipe",
-        IN_ITS_RECIPE,
+        twin="",
     ),
     Step(
         "probe_pong_newest",
@@ -147,14 +153,7 @@ STEPS = (
         "Stage 11: filters of five games",
         "Is only the derivative universal?",
         main=r"canonical correlations|^AUC, (native|Pong) \| Asteroids",
-    ),
-    Step(
-        "asteroids_enduro_stress_original",
-        "11",
-        "asteroids_enduro_stress",
-        "--recipe original --seeds 5",
-        "Stage 11: filters of five games, the original's recipe",
-        IN_ITS_RECIPE,
+        twin="--seeds 5",
     ),
     Step(
         "asteroids_spectrum",
@@ -172,14 +171,7 @@ STEPS = (
         "Stage 8: depth, on Space Invaders",
         "Does a third layer earn its keep, against controls of equal size?",
         main=r"^(L[123] \||L1\+L2(\+L3)?|wide L1 \(5x\)|original: L)",
-    ),
-    Step(
-        "depth_ablation_si_original",
-        "8",
-        "depth_ablation_si",
-        "--recipe original",
-        "Stage 8: depth, the original's recipe",
-        IN_ITS_RECIPE,
+        twin="",
     ),
     Step(
         "bc_pong",
@@ -269,14 +261,7 @@ STEPS = (
         "",
         "Stage 5: from Pong to Breakout",
         "Does streaming a Pong encoder match fitting anew?",
-    ),
-    Step(
-        "bc_breakout_original",
-        "5",
-        "bc_breakout",
-        "--recipe original --seeds 10",
-        "Stage 5: from Pong to Breakout, the original's recipe",
-        IN_ITS_RECIPE,
+        twin="--seeds 10",
     ),
     Step("bc_breakout_sticky0", "5", "bc_breakout", "--sticky 0 --seeds 5", "Stage 5 without sticky actions", STICKY_0),
     Step(
@@ -304,14 +289,7 @@ STEPS = (
         "Stages 9a and 9b: adaptation from game to game",
         "Where does streaming pay?",
         main=r"^(?!Pong \| Pong)",
-    ),
-    Step(
-        "transfer_matrix_original",
-        "9a 9b",
-        "transfer_matrix",
-        "--recipe original --breakout-seeds 10",
-        "Stages 9a and 9b: adaptation, the original's recipe",
-        IN_ITS_RECIPE,
+        twin="--breakout-seeds 10",
     ),
     Step(
         "transfer_forgetting",
@@ -321,14 +299,7 @@ STEPS = (
         "Stage 9c: forgetting",
         "What is left of Pong after Breakout?",
         main=r"^(ReSU: before|ReSU, alpha 0\.99|CNN[:,]|.* on Breakout, (fitted|streamed|from scratch))",
-    ),
-    Step(
-        "transfer_forgetting_original",
-        "9c",
-        "transfer_forgetting",
-        "--recipe original",
-        "Stage 9c: forgetting, the original's recipe",
-        IN_ITS_RECIPE,
+        twin="",
     ),
     Step(
         "ppo_pong",
@@ -396,6 +367,7 @@ STEPS = (
     Step("record_gameplay", "10", "record_gameplay", "", "Films", "What do the players look like at play?"),
     Step("record_asteroids", "11", "record_asteroids"),
 )
+STEPS = tuple(with_twins(MEASURED))
 
 
 def command(name: str) -> str:
