@@ -52,7 +52,16 @@ class Config:
     epochs: int = 6  # passes over the demonstrations, the same for every head that is trained
     grid: tuple[int, int] = (16, 8)  # pooling cells (rows, columns)
     memory: int = 8  # frames in the past of a filter
-    rows: tuple[ArmName, ...] = ("random", "expert", "filters mlp", "pca mlp", "resu ridge", "resu linear", "resu mlp")
+    rows: tuple[ArmName, ...] = (
+        "random",
+        "expert",
+        "pooled mlp",
+        "filters mlp",
+        "pca mlp",
+        "resu ridge",
+        "resu linear",
+        "resu mlp",
+    )
     max_steps: int = MAX_STEPS  # games are cut here [agent steps]
     smoke: bool = False  # seconds, proves nothing
 

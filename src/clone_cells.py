@@ -27,8 +27,9 @@ from stage_run import Run, late, measured
 from stats_ci import Verdict
 
 ArmName = Literal[
-    "random", "expert", "raw linear", "raw mlp", "filters mlp", "pca mlp", "resu ridge", "resu linear", "resu mlp"
-]
+    "random", "expert", "raw linear", "raw mlp", "pooled mlp", "filters mlp", "pca mlp", "resu ridge", "resu linear",
+    "resu mlp",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Arm:
 
     name: ArmName
     label: str
-    code: Literal["", "raw", "filters", "pca", "resu"] = ""
+    code: Literal["", "raw", "pooled", "filters", "pca", "resu"] = ""
     head: Literal["", "ridge", "linear", "mlp"] = ""
 
 
@@ -49,6 +50,7 @@ ARMS = {
         Arm("expert", "expert"),
         Arm("raw linear", "raw(t,t-1), linear", "raw", "linear"),
         Arm("raw mlp", "raw(t,t-1), MLP 256x2", "raw", "mlp"),
+        Arm("pooled mlp", "pooled raw pixels, MLP 256x2", "pooled", "mlp"),
         Arm("filters mlp", "random filters, MLP 256x2", "filters", "mlp"),
         Arm("pca mlp", "temporal PCA, MLP 256x2", "pca", "mlp"),
         Arm("resu ridge", "ReSU L1, closed-form ridge", "resu", "ridge"),
@@ -122,6 +124,8 @@ def make_code(arm: Arm, buffer: atari_play.Buffer, seed: int, grid: tuple[int, i
     """The features of an arm, fitted on the demonstrations' frames where they need fitting."""
     if arm.code == "raw":
         return resu_controls.RawPixels(2)
+    if arm.code == "pooled":  # as many numbers as a code of 4 filters, ON and OFF
+        return resu_controls.RawPixels(2 * N_UNITS, grid=grid)
     encoder = ReSUEncoder(memory=memory, grid=grid).fit(buffer.episode_frames())
     if arm.code == "filters":
         return resu_controls.random_filters(encoder, seed)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from resu_checks import as_count
+from resu_checks import as_count, as_grid
 from resu_conv import ReSUEncoder
 from resu_core import fix_signs
 from resu_layers import as_episode
@@ -21,27 +21,43 @@ MEASURED = 256  # frames on which random patch filters are scaled
 
 
 class RawPixels:
-    """The newest n_frames frames, flattened, newest first; before the episode's start its first frame is repeated."""
+    """The newest n_frames frames, flattened, newest first; before the episode's start its first frame is repeated.
 
-    dtype = np.uint8
+    grid   (rows, columns) of cells whose means stand for their pixels, float32; default: the pixels themselves, uint8
+    """
 
-    def __init__(self, n_frames: int = 2, shape: tuple[int, int] = (84, 84)) -> None:
+    def __init__(
+        self, n_frames: int = 2, shape: tuple[int, int] = (84, 84), grid: tuple[int, int] | None = None
+    ) -> None:
         self.n_frames, self.shape = as_count("n_frames", n_frames), (int(shape[0]), int(shape[1]))
+        self.grid = None if grid is None else as_grid(grid)
+        if self.grid is not None and (self.grid[0] > self.shape[0] or self.grid[1] > self.shape[1]):
+            raise ValueError(f"{self.grid} cells do not fit into frames of {self.shape} pixels")
+
+    @property
+    def dtype(self) -> type:
+        """Of the features."""
+        return np.uint8 if self.grid is None else np.float32
 
     @property
     def n_features(self) -> int:
-        """n_frames * H * W."""
-        return self.n_frames * self.shape[0] * self.shape[1]
+        """n_frames * H * W, or n_frames * rows * columns."""
+        return self.n_frames * int(np.prod(self.grid or self.shape))
 
     def check_frames(self, frames: np.ndarray) -> np.ndarray:
-        """frames as (T, H * W) uint8. Raises ValueError if they are of another size or dtype."""
+        """frames as (T, H * W) uint8, or their cells' means. Raises ValueError if they are of another size or dtype."""
         frames = as_episode(frames)
         if frames.shape[1:] != self.shape:
             raise ValueError(f"frames are {frames.shape[1:]} pixels, but this code is of {self.shape}")
+        if self.grid is not None:
+            rows, columns = (np.arange(n + 1) * size // n for n, size in zip(self.grid, self.shape, strict=True))
+            sums = np.add.reduceat(frames, rows[:-1], axis=1, dtype=np.int64)
+            sums = np.add.reduceat(sums, columns[:-1], axis=2)
+            frames = (sums / np.outer(np.diff(rows), np.diff(columns))).astype(np.float32)
         return frames.reshape(len(frames), -1)
 
     def encode(self, frames: np.ndarray) -> np.ndarray:
-        """(T, H, W) uint8 -> (T, D) uint8. Raises ValueError if the frames are of another size or dtype."""
+        """(T, H, W) uint8 -> (T, D). Raises ValueError if the frames are of another size or dtype."""
         flat = self.check_frames(frames)
         lagged = [flat[np.maximum(np.arange(len(flat)) - j, 0)] for j in range(self.n_frames)]
         return np.concatenate(lagged, axis=1)
@@ -56,10 +72,10 @@ class OnlinePixels:
 
     def __init__(self, code: RawPixels, n: int) -> None:
         self._code, self._begun = code, False
-        self._history = np.empty((n, code.n_frames, code.n_features // code.n_frames), np.uint8)  # newest first
+        self._history = np.empty((n, code.n_frames, code.n_features // code.n_frames), code.dtype)  # newest first
 
     def reset(self, frames: np.ndarray) -> np.ndarray:
-        """First frames (n, H, W) uint8 -> (n, D) uint8."""
+        """First frames (n, H, W) uint8 -> (n, D)."""
         flat = self._code.check_frames(frames)
         flags = flags_of(len(self._history), flat, None, None, default=(True, True))
         self._begun = True
@@ -68,7 +84,7 @@ class OnlinePixels:
     def step(
         self, frames: np.ndarray, restarted: np.ndarray | None = None, where: np.ndarray | None = None
     ) -> np.ndarray:
-        """Next frames (n, H, W) uint8 -> (n, D) uint8; (n,) flags: first frames of episodes, who has one."""
+        """Next frames (n, H, W) uint8 -> (n, D); (n,) flags: first frames of episodes, who has one."""
         if not self._begun:
             raise ValueError("call reset(frames) with the first frames before step")
         flat = self._code.check_frames(frames)

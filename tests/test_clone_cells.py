@@ -65,6 +65,7 @@ def test_codes_are_what_their_row_says():
 
     plain = ReSUEncoder(grid=(4, 2)).fit(buffer.episode_frames())
     assert isinstance(code("raw mlp"), resu_controls.RawPixels)
+    assert code("pooled mlp").n_features == plain.n_features and code("pooled mlp").grid == (4, 2)
     assert np.array_equal(code("resu linear").filters_, plain.filters_)
     assert np.array_equal(code("filters mlp").filters_, resu_controls.random_filters(plain, 5).filters_)
     assert np.array_equal(code("pca mlp").filters_, resu_controls.temporal_pca(plain).filters_)

@@ -25,7 +25,7 @@ def encoder(buffer) -> ReSUEncoder:
 
 def test_codes_agree_online_and_offline(buffer, encoder):
     frames = buffer.frames[:40]
-    for code in (RawPixels(3), encoder, random_filters(encoder, 0), temporal_pca(encoder)):
+    for code in (RawPixels(3), RawPixels(4, grid=(7, 5)), encoder, random_filters(encoder, 0), temporal_pca(encoder)):
         offline = code.encode(frames)
         game = code.online(1)
         online = [game.reset(frames[:1])] + [game.step(frame[None]) for frame in frames[1:]]
@@ -33,6 +33,19 @@ def test_codes_agree_online_and_offline(buffer, encoder):
     raw = RawPixels(2).online(2)
     raw.reset(frames[:2])
     assert np.array_equal(raw.step(frames[2:4], np.array([True, False]))[0, :7056], raw.step(frames[4:6])[0, 7056:])
+
+
+def test_pooled_pixels_are_means_of_the_cells_that_encoders_pool_over(buffer):
+    code, frames = RawPixels(3, grid=(7, 5)), buffer.frames[:6]
+    rows, columns = ([i * 84 // n for i in range(n + 1)] for n in code.grid)
+    wanted = [
+        frames[max(5 - lag, 0), rows[r] : rows[r + 1], columns[c] : columns[c + 1]].mean()
+        for lag in range(3) for r in range(7) for c in range(5)
+    ]  # fmt: skip
+    found = code.encode(frames)
+    assert found.dtype == np.float32 and np.array_equal(found[5], np.array(wanted, np.float32))
+    with pytest.raises(ValueError, match="do not fit into frames"):
+        RawPixels(2, grid=(85, 1))
 
 
 def test_controls_have_unit_variance_responses_and_other_filters(encoder):
