@@ -72,7 +72,8 @@ class OnlinePixels:
 
     def __init__(self, code: RawPixels, n: int) -> None:
         self._code, self._begun = code, False
-        self._history = np.empty((n, code.n_frames, code.n_features // code.n_frames), code.dtype)  # newest first
+        shape = n, code.n_frames, code.n_features // code.n_frames
+        self._history: np.ndarray = np.empty(shape, code.dtype)  # newest first
 
     def reset(self, frames: np.ndarray) -> np.ndarray:
         """First frames (n, H, W) uint8 -> (n, D)."""
