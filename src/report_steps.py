@@ -152,7 +152,7 @@ MEASURED = (
         "",
         "Stage 11: filters of five games",
         "Is only the derivative universal?",
-        main=r"canonical correlations|^AUC, (native|Pong) \| Asteroids",
+        main=r"^(centred|original): canonical correlations|^AUC, (native|Pong) \| Asteroids",
         twin="--seeds 5",
     ),
     Step(
