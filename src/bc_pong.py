@@ -30,7 +30,7 @@ TARGET = 8.0  # the winning clone's score
 class Config:
     """Options."""
 
-    expert: Literal["reactive", "winning"] = "reactive"  # who is imitated
+    expert: Literal["reactive", "balanced", "winning"] = "reactive"  # who is imitated
     source: Literal["ram", "pixels"] = "ram"  # what the expert looks at
     seeds: int = 10  # replications: own demonstrations, own fit, own head, own games
     first_seed: int = 0
@@ -69,7 +69,7 @@ def check(config: Config) -> None:
 
 
 def variant(config: Config) -> str:
-    """The winning expert's clones, and games without sticky actions, are results of their own."""
+    """The other experts' clones, and games without sticky actions, are results of their own."""
     expert = "" if config.expert == "reactive" else f"_{config.expert}"
     return expert + ("" if config.sticky == 0.25 else f"_sticky{config.sticky:g}")
 
@@ -84,15 +84,17 @@ def cells(run: Run) -> dict[ArmName, list[dict[str, Any]]]:
 
 def report(c: Config, found: dict[ArmName, list[dict[str, Any]]]) -> Report:
     """Table, verdicts, figure."""
-    whole = not c.dagger_rounds and c.sticky == 0.25  # what was left out of this one is shown as missing
+    whole = (
+        not c.dagger_rounds and c.sticky == 0.25 and c.expert == "reactive"
+    )  # what was left out of this one is shown as missing
     return clone_cells.report(
         found,
         MARGIN,
         f"Pong, imitating the {c.expert} expert, sticky {c.sticky:g}",
-        original=ORIGINAL if c.expert == "reactive" else None,
+        original=None if c.expert == "winning" else ORIGINAL,
         left_out=[arm for arm in ARMS if arm not in found] if whole else (),
         target=TARGET if c.expert == "winning" else None,
-        reported=REPORTED if c.expert == "reactive" else None,
+        reported=None if c.expert == "winning" else REPORTED,
         reported_label="original (1 seed, 5 games)",
     )
 

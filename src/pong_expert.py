@@ -9,6 +9,8 @@ another one plays. Positions are left or top edges in screen pixels, speeds are 
 
 import abc
 import math
+from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import pairwise
 from typing import Literal
 
@@ -129,7 +131,11 @@ class WinningExpert(_Expert):
         return _sign(aim - rest, self.dead_zone)
 
 
-EXPERTS = {"reactive": ReactiveExpert, "winning": WinningExpert}
+EXPERTS: Mapping[str, Callable[..., _Expert]] = {
+    "reactive": ReactiveExpert,
+    "balanced": partial(ReactiveExpert, dead_zone=4.0),  # its three actions are about equally frequent
+    "winning": WinningExpert,
+}
 
 
 def _sign(error: float, dead_zone: float) -> int:

@@ -182,6 +182,14 @@ MEASURED = (
         "Do the features suffice for control?",
     ),
     Step(
+        "bc_pong_balanced",
+        "4a",
+        "bc_pong",
+        "--expert balanced --seeds 5 --rows random expert 'raw linear' 'raw mlp' 'resu linear' 'resu mlp'",
+        "Stage 4a: imitating an expert whose actions are balanced",
+        "As the original's were: do raw frames fail then?",
+    ),
+    Step(
         "bc_pong_winning",
         "4a",
         "bc_pong",
