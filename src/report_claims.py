@@ -72,11 +72,12 @@ FINDINGS = (
         "Raw pixels are a stronger baseline than the original found: in Pong, with the same MLP, ReSU differs from "
         "two raw frames by {bc_pong: resu mlp > raw mlp}.",
         "**Raw pixels are a strong baseline in Pong.** With the same MLP ReSU differs from two raw frames by "
-        "{bc_pong: resu mlp > raw mlp}, where the original's raw frames lost every point; with linear heads the "
-        "difference is {bc_pong: resu linear > raw linear}. A linear probe "
-        "of the ball's velocity does gain by ReSU.",
+        "{bc_pong: resu mlp > raw mlp}, where the original's raw frames lost every point, and from pooled pixels by "
+        "{bc_pong: resu mlp > pooled mlp}; with linear heads the difference is {bc_pong: resu linear > raw linear}. "
+        "A linear probe of the ball's velocity does gain by ReSU.",
         (
             ("bc_pong", "resu mlp > raw mlp", "equal within 2"),
+            ("bc_pong", "resu mlp > pooled mlp", "equal within 2"),
             ("bc_pong", "resu linear > raw linear", FALLS),
             ("probe_pong", "ball velocity: L1, third > raw(t,t-1)", STANDS),
         ),
