@@ -53,6 +53,8 @@ ADDED = (
           where=".", beyond=10),
     Added("bc_pong_winning", "few seeds for want of time; the last clone was fitted again after a stop"),
     Added("bc_games_space_invaders_dagger", "played after clones without aggregation had scored like random play"),
+    Added("bc_pong|bc_games_.*", "a control added after the other rows had run, stated before its own runs",
+          where="pooled"),
     Added("transfer_forgetting", "arms added after the old head had failed with the old pixel means, too",
           where="gains"),
     Added("ppo_pong", "asked after the runs; the claim stated before is that of more than 17", where="> 0"),

@@ -136,9 +136,9 @@ def contributions_part(found: Mapping[str, Any], results: str) -> str:
     missing = f" Not compared so far: {', '.join(lacking)}." if lacking else ""
     return (
         "## What ReSU contributes beyond its controls\n\n"
-        "The headline. A code of ReSU less a control: same frames and head, as many numbers (raw frames: more of them, "
-        "not pooled), paired by seed. > above, < below, = equal within a margin fixed before (>= both), ? undecided "
-        "(at 95 %; intervals of R2: on the page). A clone not above random play says little of its code."
+        "The headline. ReSU's code less a control: same frames, head and number of features (raw frames: more), paired "
+        "by seed. > above, < below, = equal within a margin fixed before (>= both), ? undecided (at 95 %; intervals of "
+        "R2: on the page). A clone not above random play says little of its code."
         f"{missing}\n\n{markdown_table(table, compact=True)}\n\n"
         f"![The same in units of the margin of equality]({results}contributions.png)\n"
     )
@@ -160,9 +160,9 @@ def demonstrations_part(found: Mapping[str, Any], notes: Footnotes) -> str:
     table = report_claims.shown_rows(report_claims.demonstrations(found), found, notes)
     return (
         "## Demonstrations\n\n"
-        "No random filters stand beside these, and 4 filters over 4 frames span every window, whatever they are: they "
-        "show what can be done, not what ReSU adds. PPO's recipe on features was chosen among several, that on frames "
-        f"was borrowed.\n\n{markdown_table(table, compact=True)}\n"
+        "No random filters stand beside these, and 4 filters over 4 frames span every window, whatever they are. PPO's "
+        "recipe on features was chosen among several, that on frames was borrowed.\n\n"
+        f"{markdown_table(table, compact=True)}\n"
     )
 
 
