@@ -1,84 +1,23 @@
-"""What decides each claim, headline and finding, computed from results/cells/ by other code than the stages'.
+"""What decides every number on RESULTS.md, computed from results/cells/ by other code than the stages'.
 
-A cell is one measurement: {"options": what names it, "result": what was measured}. `TABLE` says for every result how
-its verdicts follow from cells: by id, one number per seed (n,), the rule that judges them and the rule's bound. Nothing
-of src/ is imported.
+`TABLE` says for every result how its verdicts follow from cells: by id, one number per seed (n,), the rule that judges
+them and the rule's bound. A result under the original's recipe follows as its twin does. Nothing of src/ is imported.
 """
 
 from __future__ import annotations
 
-import functools
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from measured_cells import Cells
 from verdict_rules import Found, above, above_or_equal, at_least, below, equal
 
-# Options that neither a cell nor a result's config names while they are as always.
-DEFAULTS = {"max_steps": 27_000, "max_over": 2, "source": "ram", "experts": "original", "chunk": 1_000,
-            "clone_epochs": 6, "evaluate_at": [500_000], "recipe": "ours"}  # fmt: skip
-BEST = {"breakout": "predictive", "space_invaders": "dodging", "enduro": "planning"}  # experts
-
-
-@functools.cache
-def shelf_of(folder: Path) -> list[tuple[dict[str, Any], Any]]:
-    """(options, result) of every cell in a folder; those of an algorithm's recipe count as the cell's own."""
-    found = []
-    for path in sorted(folder.glob("*.json")):
-        document = json.loads(path.read_text())
-        options = document["options"]
-        if isinstance(recipe := options.get("recipe"), dict):
-            options = recipe | {name: value for name, value in options.items() if name != "recipe"}
-        found.append((DEFAULTS | options, document["result"]))
-    return found
-
-
-@dataclass(frozen=True)
-class Cells:
-    """The cells of one result: folder/<shelf>/*.json, chosen by the options in the result's own config."""
-
-    folder: Path
-    config: Mapping[str, Any]
-
-    def __getitem__(self, name: str) -> Any:
-        return self.config[name]
-
-    def one(self, shelf: str, **asked: Any) -> Any:
-        """Result of the one cell that has all asked options, and of the config's those that it has at all.
-
-        Raises   LookupError if there is none, or more than one.
-        """
-        wanted = DEFAULTS | self.config | asked
-        fitting = [
-            (options, result)
-            for options, result in shelf_of(self.folder / shelf)
-            if asked.keys() <= options.keys() and all(wanted[name] == options[name] for name in wanted.keys() & options)
-        ]
-        if len(fitting) != 1:
-            raise LookupError(f"{len(fitting)} cells of {shelf} fit {asked}: {[options for options, _ in fitting]}")
-        return fitting[0][1]
-
-    def each(self, shelf: str, number: Callable[[Any], Any], **asked: Any) -> np.ndarray:
-        """number(result) for each seed of the config."""
-        first = self.config.get("first_seed", 0)
-        seeds = range(first, first + self["seeds"])
-        return np.array([number(self.one(shelf, seed=seed, **asked)) for seed in seeds], float)
-
-    def of(self, **other: Any) -> Cells:
-        """The same with other options in place of the config's."""
-        return replace(self, config={**self.config, **other})
-
-    def scores(self, shelf: str, **asked: Any) -> np.ndarray:
-        """(n seeds,) means over the games of each seed."""
-        return self.each(shelf, lambda result: np.mean(result["scores"]), **asked)
-
-
-# Results
+BEST = {"breakout": "predictive", "space_invaders": "dodging", "asteroids": "aiming", "enduro": "planning"}  # experts
+MARGINS = {"pong": 2.0, "breakout": 5.0, "space_invaders": 50.0, "asteroids": 150.0, "enduro": 20.0}  # points
+TARGETS = {"winning": 8.0, "predictive": 40.0, "dodging": 450.0}  # points that clones of these experts should exceed
 
 
 def dead_leaves(c: Cells) -> dict[str, Found]:
@@ -100,7 +39,10 @@ def dead_leaves(c: Cells) -> dict[str, Found]:
 def pong_probes(c: Cells) -> dict[str, Found]:
     targets = {"ball xy[t]": (0, 2), "ball xy[t+4]": (2, 4), "ball velocity": (4, 6), "paddle y[t]": (6, 7),
                "paddle y[t+4]": (7, 8)}  # fmt: skip
-    groups = {"raw(t,t-1)": "raw", "L1, third": "L1", "L1": "L1", "L2": "L2"}
+    groups = {"raw(t,t-1)": "raw", "raw, 8 frames": "raw", "L1, third": "L1", "L1": "L1", "L1 random filters": "L1",
+              "temporal PCA": "L1", "L2": "L2"}  # fmt: skip
+    pairs = (("L1, third", "raw(t,t-1)"), ("L2", "L1"), ("L1", "L1 random filters"), ("L1", "temporal PCA"),
+             ("L1, third", "raw, 8 frames"))  # fmt: skip
     of = {group: c.of(recipe="ours") if group == "raw" else c for group in groups.values()}  # pixels have no recipe
     r2 = {
         code: of[group].each("pong_probes", lambda r: r["r2"][code], group=group)  # noqa: B023
@@ -109,7 +51,7 @@ def pong_probes(c: Cells) -> dict[str, Found]:
     return {
         f"{target}: {code} > {other}": Found((r2[code] - r2[other])[:, start:stop].mean(axis=1))
         for target, (start, stop) in targets.items()
-        for code, other in (("L1, third", "raw(t,t-1)"), ("L2", "L1"))
+        for code, other in pairs
     }
 
 
@@ -123,29 +65,23 @@ def action_probes(c: Cells) -> dict[str, Found]:
     return {"raw(t,t-1) + actions > raw(t,t-1)": Found(beside), "L1 on actions = L1": Found(inside, equal, 0.02)}
 
 
-def pong_clones(c: Cells) -> dict[str, Found]:
-    def clone(row: str) -> np.ndarray:
-        return c.scores("clones", row=row, game="pong")
-
-    resu, linear = clone("resu mlp"), clone("resu linear")
-    expert = c.scores("players", game="pong", expert=c["expert"])
-    others = {"resu linear": linear, **{row: clone(row) for row in ("raw mlp", "filters mlp", "pca mlp")}}
-    return {
-        "clone = expert": Found(resu - expert, equal, 2.0),
-        "resu linear > raw linear": Found(linear - clone("raw linear")),
-        **{f"resu mlp > {row}": Found(resu - its) for row, its in others.items()},
-    }
-
-
-def clone_of_the_best(c: Cells, game: str, expert: str, target: float) -> dict[str, Found]:
-    return {"clone > target": Found(c.scores("clones", row="resu mlp", game=game, expert=expert), above, target)}
-
-
-def enduro_clones(c: Cells) -> dict[str, Found]:
-    def clone(row: str) -> np.ndarray:
-        return c.scores("clones", row=row, game="enduro", expert=BEST["enduro"])
-
-    return {f"resu mlp > {row}": Found(clone("resu mlp") - clone(row)) for row in ("filters mlp", "pca mlp")}
+def clones(c: Cells) -> dict[str, Found]:
+    """Clones of one expert; with aggregation on ReSU alone, and on random filters where these differ from it."""
+    game = c.config.get("game", "pong")
+    its = c.of(game=game, expert=c["expert"] or BEST[game])
+    resu, expert = its.scores("clones", row="resu mlp"), its.scores("players")
+    others = set(c["rows"]) - {"random", "expert", "resu mlp"}
+    if c["dagger_rounds"]:
+        others &= {"filters mlp"} if c["memory"] > 4 else set()
+    by_row = {row: its.scores("clones", row=row) for row in others}
+    by_row["random"] = its.scores("players", expert="random")
+    found = {f"resu mlp > {row}": Found(resu - values) for row, values in by_row.items()}
+    found["clone = expert"] = Found(resu - expert, equal, MARGINS[game])
+    if {"raw linear", "resu linear"} <= others:
+        found["resu linear > raw linear"] = Found(by_row["resu linear"] - by_row["raw linear"])
+    if its["expert"] in TARGETS:
+        found["clone > target"] = Found(resu, above, TARGETS[its["expert"]])
+    return found
 
 
 def adapted(c: Cells, source: str, target: str, arm: str, n_stream: int = 0) -> dict[str, Any]:
@@ -180,8 +116,6 @@ def pong_network(c: Cells) -> dict[str, Found]:
 
 
 def matrix(c: Cells) -> dict[str, Found]:
-    margins = {"pong": 2.0, "breakout": 5.0, "space_invaders": 50.0}
-
     most = c.of(seeds=c["breakout_seeds"])
 
     def on_breakout(n_stream: int) -> np.ndarray:
@@ -196,7 +130,7 @@ def matrix(c: Cells) -> dict[str, Found]:
             gain = its.scores(**adapted(c, source, target, "streamed", c["n_frames"])) - frozen
             lost = frozen - its.scores(**adapted(c, target, target, "native"))
             found[f"{source} > {target}"] = Found(gain)
-            found[f"{source} > {target}: frozen = native"] = Found(lost, equal, margins[target])
+            found[f"{source} > {target}: frozen = native"] = Found(lost, equal, MARGINS[target])
     return found
 
 
@@ -221,16 +155,19 @@ def last_scores(steps: int) -> Callable[[Any], float]:
 
 
 def dqn(c: Cells) -> dict[str, Found]:
+    """Arms after as many steps as the original's."""
     steps = c["steps"]
-
-    def learned(view: str, in_all: int) -> Found:
-        return Found(c.each("dqn_pong", last_scores(steps), view=view, steps=in_all), below, -15.0)
-
-    million = f"{steps / 1e6:g} M < -15"
-    return {
-        f"features, {million}": learned("features", c["more_steps"]),  # the same run goes on
-        f"frames, {million}": learned("frames", steps),
+    runs = {
+        "features": {"view": "features", "steps": c["more_steps"]},  # the same run goes on
+        "frames": {"view": "frames", "steps": steps},
+        "slow": {"view": "features", "steps": steps, "explore": c["slow_explore"], "recipe's epsilon": 0.01},
+        "original": {"view": "features", "steps": steps, "explore": steps, "recipe's epsilon": 0.1},
     }
+    learned = {arm: c.each("dqn_pong", last_scores(steps), **runs[arm]) for arm in c["arms"]}
+    found = {f"{arm}, {steps / 1e6:g} M < -15": Found(values, below, -15.0) for arm, values in learned.items()}
+    if {"features", "frames"} <= learned.keys():
+        found["features > frames"] = Found(learned["features"] - learned["frames"])
+    return found
 
 
 def begun_as_a_clone(c: Cells) -> dict[str, Found]:
@@ -260,30 +197,48 @@ def depth(c: Cells) -> dict[str, Found]:
     return {**found, "L2: smallest correlation > original": Found(eighth, above, 0.9958)}
 
 
+def sign_changes(taps: np.ndarray) -> int:
+    """Among taps of a twentieth of the largest one or more."""
+    large = taps[np.abs(taps) >= 0.05 * np.abs(taps).max()]
+    return int((large[1:] * large[:-1] < 0).sum())
+
+
+def shapes(c: Cells) -> dict[str, Found]:
+    """Filters of five games under three recipes, all in one cell per seed; two in a result from before the third."""
+    games, found = ("pong", "breakout", "space_invaders", "asteroids", "enduro"), {}
+    version = 2 if "recipe" in c.config else 1
+    for recipe in ("centred", "uncentred", "original")[: version + 1]:
+        banks = c.of(recipe="ours").each(
+            "asteroids_enduro_stress",
+            lambda r: [r[recipe][game]["filters"] for game in games],  # noqa: B023
+            part="filters",
+            version=version,
+        )  # (seeds, games, 4, 8)
+        units = banks / np.linalg.norm(banks, axis=-1, keepdims=True)
+        pairs = np.stack([np.abs((units[:, a] * units[:, b]).sum(axis=-1)) for a, b in combinations(range(5), 2)])
+        once = np.array([np.mean([sign_changes(its[1]) == 1 for its in bank]) for bank in banks])
+        alike = pairs.mean(axis=0)
+        found |= {
+            f"{recipe}: filter 1 alike": Found(pairs[:, :, 0].min(axis=0), above, 0.9),
+            f"{recipe}: filter 2 alike": Found(pairs[:, :, 1].min(axis=0), above, 0.9),
+            f"{recipe}: filter 2 has one sign change": Found(once, above, 0.9),
+            f"{recipe}: filter 2 more alike than filter 1": Found(alike[:, 1] - alike[:, 0]),
+        }
+    return found
+
+
 def stress(c: Cells) -> dict[str, Found]:
-    games = ("pong", "breakout", "space_invaders", "asteroids", "enduro")
-    shelf, flat = "asteroids_enduro_stress", {"part": "stream", "target": "asteroids", "alpha": 0.9}
-    banks = c.each(shelf, lambda r: [r["uncentred"][game]["filters"] for game in games], part="filters")
-    units = banks / np.linalg.norm(banks, axis=-1, keepdims=True)  # (seeds, games, 4, 8)
-    alike = sum(np.abs((units[:, a] * units[:, b]).sum(axis=-1)) for a, b in combinations(range(5), 2)) / 10
-
-    def once(taps: np.ndarray) -> bool:
-        large = taps[np.abs(taps) >= 0.05 * np.abs(taps).max()]
-        return (large[1:] * large[:-1] < 0).sum() == 1
-
-    auc = {"part": "reward", "game": "asteroids"}
-    return {
-        "uncentred: filter 2 has one sign change": Found(
-            np.array([np.mean([once(its[1]) for its in bank]) for bank in banks]), above, 0.9
-        ),
-        "uncentred: filter 2 more alike than filter 1": Found(alike[:, 1] - alike[:, 0]),
-        "forgetting stream to Asteroids: filter 1 native": Found(
-            c.each(shelf, lambda r: r[-1]["cosine"][0], **flat), above, 0.95
-        ),
-        "asteroids: native = Pong": Found(
-            c.each(shelf, lambda r: r["auc"]["native"] - r["auc"]["Pong"], **auc), equal, 0.01
-        ),
-    }
+    shelf, native = "asteroids_enduro_stress", ("native", "Pong", "random filters", "temporal PCA", "raw(t,t-1)")
+    alpha = 0.99 if c.config.get("recipe", "ours") == "original" else 0.9
+    flat = {"part": "stream", "target": "asteroids", "alpha": alpha}
+    kept = c.each(shelf, lambda r: r[-1]["cosine"][0], **flat)
+    found = {"forgetting stream to Asteroids: filter 1 native": Found(kept, above, 0.95)}
+    for game in ("asteroids", "enduro"):
+        auc = c.each(shelf, lambda r: [r["auc"][code] for code in native], part="reward", game=game)
+        gains = {code: auc[:, 0] - auc[:, i] for i, code in enumerate(native) if i}
+        found |= {f"{game}: native > {code}": Found(gain) for code, gain in gains.items()}
+        found[f"{game}: native = Pong"] = Found(gains["Pong"], equal, 0.01)
+    return found | shapes(c)
 
 
 def ppo(c: Cells, targets: Sequence[float]) -> dict[str, Found]:
@@ -296,7 +251,20 @@ def ppo(c: Cells, targets: Sequence[float]) -> dict[str, Found]:
     if "frames" in c["views"]:
         frames = learned("frames", c["frames_steps"], c["frames_segment"])
         found["minutes: features > frames"] = Found(features - frames)
+        found["steps: features > frames"] = Found(ppo_on_the_way(c))
     return found
+
+
+def ppo_on_the_way(c: Cells) -> np.ndarray:
+    """Returns of training games in the last fifth of the shorter run, features less frames."""
+    stop, means = min(c["steps"], c["frames_steps"]), []
+    for view, steps in (("features", c["steps"]), ("frames", c["frames_steps"])):
+        asked = {"view": view, "steps": steps, "start": "nothing", "critic_first": 0}
+        asked["segment"] = c["segment" if view == "features" else "frames_segment"]
+        curves = c.each("ppo", lambda r: r["curve"], **asked)
+        at = (np.arange(curves.shape[1]) + 0.5) * steps / curves.shape[1]
+        means.append(np.nanmean(curves[:, (at > 0.8 * stop) & (at < stop)], axis=1))
+    return means[0] - means[1]
 
 
 def ppo_from_a_clone(c: Cells) -> dict[str, Found]:
@@ -305,25 +273,29 @@ def ppo_from_a_clone(c: Cells) -> dict[str, Found]:
     return {"learned > clone": Found(final - c.each("ppo", lambda r: np.mean(r["clone"]), **asked))}
 
 
-def speed(c: Cells) -> dict[str, Found]:
-    places = [(game, 84) for game in c["games"]] + [(game, 0) for game in (c["games"][0], c["games"][-1])]
-    rivals = [
-        c.one("bench_core", game=game, size=size, n_frames=c["some_frames"], repeats=c["torch_repeats"])
-        for game, size in places
-    ]
-
-    def least(what: str, those: Sequence[Mapping[str, Any]]) -> np.ndarray:
-        """Our rate over the fastest peer's, where that is least; peers that encode are convolutions."""
-        encode = what == "encode"
-        return np.array([
-            min(s / rival["ours"][what] for rival in those for name, s in rival["peers"].items()
-                if ("conv2d" in name) == encode)
-        ])  # fmt: skip
-
-    still = [rival for rival in rivals if rival["changed"] < 0.02]
+def rivals(c: Cells) -> dict[tuple[str, int], Any]:
+    """The newest timings against the fastest peers: by game, and by width of frames or 0 for the whole screen."""
+    first, last = c["games"][0], c["games"][-1]
+    places = [(game, size) for game in c["games"] for size in ((84, 0) if game in (first, last) else (84,))]
     return {
-        "peer / moments": Found(least("moments", rivals), at_least, 4.0),
-        "peer / encode": Found(least("encode", still), at_least, 15.0),
+        (game, size): c.one("bench_core", game=game, size=size, n_frames=c["some_frames"], repeats=c["torch_repeats"])
+        for game, size in places
+    }
+
+
+def faster(rival: Mapping[str, Any], what: str) -> float:
+    """How many times the fastest peer's rate ours is; peers that encode are convolutions."""
+    peers = [s for name, s in rival["peers"].items() if ("conv2d" in name) == (what == "encode")]
+    return min(peers) / rival["ours"][what]
+
+
+def speed(c: Cells) -> dict[str, Found]:
+    found = rivals(c).values()
+    moments = min(faster(rival, "moments") for rival in found)
+    encode = min(faster(rival, "encode") for rival in found if rival["changed"] < 0.02)
+    return {
+        "peer / moments": Found(np.array([moments]), at_least, 4.0),
+        "peer / encode": Found(np.array([encode]), at_least, 15.0),
     }
 
 
@@ -335,15 +307,15 @@ def play(c: Cells) -> dict[str, Found]:
     return {clone: Found(ratio(clone), at_least, 0.9) for clone in c["clones"]}
 
 
-TABLE: Mapping[str, Callable[[Cells], dict[str, Found]]] = {
+RULES: Mapping[str, Callable[[Cells], dict[str, Found]]] = {
     "probe_deadleaves": dead_leaves,
     "probe_pong": pong_probes,
     "probe_pong_action": action_probes,
-    "bc_pong": pong_clones,
-    "bc_pong_winning": lambda c: clone_of_the_best(c, "pong", "winning", 8.0),
-    "bc_games_breakout_dagger": lambda c: clone_of_the_best(c, "breakout", BEST["breakout"], 40.0),
-    "bc_games_space_invaders_dagger": lambda c: clone_of_the_best(c, "space_invaders", BEST["space_invaders"], 450.0),
-    "bc_games_enduro": enduro_clones,
+    "bc_pong": clones,
+    "bc_pong_winning": clones,
+    **{f"bc_games_{game}": clones for game in BEST},
+    **{f"bc_games_{game}_dagger": clones for game in ("breakout", "space_invaders")},
+    "bc_games_breakout_dagger_selecting": clones,
     "bc_breakout": pong_to_breakout,
     "bc_pong_cnn": pong_network,
     "transfer_matrix": matrix,
@@ -359,3 +331,6 @@ TABLE: Mapping[str, Callable[[Cells], dict[str, Found]]] = {
     "bench_core": speed,
     "bench_play": play,
 }
+TWINS = ("probe_pong", "bc_breakout", "transfer_matrix", "transfer_forgetting", "depth_ablation_si",
+         "asteroids_enduro_stress")  # fmt: skip
+TABLE = RULES | {f"{name}_original": RULES[name] for name in (*TWINS, "dqn_pong")}

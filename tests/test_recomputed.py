@@ -1,41 +1,33 @@
-"""Every number that decides a claim, a headline or a finding follows from the cells: computed anew, it is the page's.
+"""Every number on RESULTS.md, and README's speeds, follow from the cells: computed anew, they are the page's.
 
-The recomputation (recomputed.py, verdict_rules.py) shares no code with the stages and their reports.
+The recomputation (measured_cells.py, recomputed.py, verdict_rules.py) shares no code with the stages and their reports;
+recomputed_pages.py holds the pages against it.
 """
 
-import functools
 import itertools
 import json
 import re
 import shutil
-from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
 
-import recomputed
+import measured_cells
+import recomputed_pages as pages
 import report_claims
-import report_original
-from recomputed import TABLE, Cells
-from stage_io import ROOT
-from verdict_rules import LEAST, Found, adjusted, interval, p_of, sized, word_of, word_on_page
+import report_contributions
+import report_stages
+import report_steps
+import report_tables
+from measured_cells import Cells
+from recomputed import TABLE, TWINS
+from recomputed_pages import CLAIMS, FINDINGS, PLACES, RESULTS, ROOT, document, found, is_there
+from verdict_rules import Found, adjusted, equal, interval, word_of, word_on_page
 
-RESULTS = ROOT / "results"
-CLAIMS, HEADLINES, FINDINGS = report_original.CLAIMS, report_claims.HEADLINES, report_claims.FINDINGS
-PLACES = re.compile(r"\{([^}:]+): ([^}]+)\}")  # what a finding shows: {result: id}, whose id may hold a colon
 ALIKE = 1e-9  # relative
-
-
-@functools.cache
-def document(name: str) -> dict[str, Any]:
-    return json.loads((RESULTS / f"{name}.json").read_text())
-
-
-@functools.cache
-def found(name: str) -> dict[str, Found]:
-    return TABLE[name](Cells(RESULTS / "cells", document(name)["config"]))
 
 
 def disagreements(name: str, its: dict[str, Found]) -> dict[str, str]:
@@ -43,6 +35,9 @@ def disagreements(name: str, its: dict[str, Found]) -> dict[str, str]:
     verdicts = {verdict["id"]: verdict for verdict in document(name)["verdicts"]}
     wrong = {}
     for id, mine in its.items():
+        if id not in verdicts:
+            wrong[id] = "not in the result"
+            continue
         estimates = verdicts[id]["estimate"]
         several = estimates if isinstance(estimates, dict) and "mean" not in estimates else {"": estimates}
         if list(several) != list(mine.parts):
@@ -62,125 +57,112 @@ def disagreements(name: str, its: dict[str, Found]) -> dict[str, str]:
     return wrong
 
 
+def skip_without(name: str) -> None:
+    if not (RESULTS / f"{name}.json").is_file():
+        pytest.skip(f"{name} has not been computed")
+
+
 def shown_first() -> set[tuple[str, str]]:
-    places = (match.groups() for text in FINDINGS for match in PLACES.finditer(text))
-    return {(it.result, it.id) for it in (*CLAIMS, *HEADLINES)} | {(name, id) for name, id in places}
+    """(result, id) of whatever a number on RESULTS.md, or among README's speeds, is said to come from."""
+    texts = [text for finding in FINDINGS for text in (finding.short, finding.text)]
+    named = {(name, id) for text in texts for name, id in PLACES.findall(text)}
+    named |= {(name, id) for finding in FINDINGS for name, id, _ in finding.rests_on}
+    named |= {(each.result, each.id) for each in (*CLAIMS, *pages.DEMONSTRATIONS, *pages.SPEED)}
+    named |= {(its.result, id) for its in pages.compared() for control, id in its.ids.items() if control in its.numbers}
+    return named | {(asked.result, asked.id) for _, pair, _ in pages.both_recipes(CLAIMS) for asked in pair}
 
 
-def test_every_claim_headline_and_finding_is_recomputed():
-    assert {name for name, _ in shown_first()} == set(TABLE)
+def test_every_number_shown_is_recomputed():
+    assert shown_first() >= report_claims.referred()
     for name, id in shown_first():
-        assert id in found(name), (name, id)
+        assert name in TABLE, name
+        assert id in found(name) if is_there(name, id) else True, (name, id)
+    steps = {step.name for step in report_steps.STEPS}
+    assert set(TABLE) <= steps
+    assert {name for name in steps if name.endswith("_original")} <= set(TABLE)
+    assert {f"{name}_original" for name in TWINS} == {
+        step.name for step in report_steps.STEPS if "--recipe" in step.options
+    }
+
+
+def test_every_contribution_is_recomputed():
+    theirs = report_contributions.contributions(report_tables.documents(RESULTS))
+    mine = {(its.result, control): its for its in pages.compared() for control in its.numbers}
+    assert {(one.result, one.control) for one in theirs} == mine.keys()
+    assert len(theirs) == sum(len(its.numbers) for its in pages.compared())
 
 
 @pytest.mark.parametrize("name", TABLE)
 def test_estimates_and_verdicts_follow_from_the_cells(name):
+    skip_without(name)
     assert disagreements(name, found(name)) == {}
 
 
 # The pages
 
 
-def tables(text: str) -> list[dict[str, str]]:
-    """Rows of all tables, by column."""
-    rows, header = [], []
-    for line in text.splitlines():
-        if not line.startswith("|"):
-            header = []
-            continue
-        cells = [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
-        if not header:
-            header = cells
-        elif set(cells[0]) != {"-"} and len(cells) == len(header):
-            rows.append(dict(zip(header, cells, strict=True)))
-    return rows
+def read(name: str) -> str:
+    return (ROOT / name).read_text()
 
 
-@functools.cache
-def pages() -> str:
-    return "\n".join(path.read_text() for path in sorted(ROOT.glob("*.md")))
+def claims_of(page: str) -> list[Any]:
+    names = {step.name for step in report_stages.pages()[page]}
+    return [claim for claim in CLAIMS if claim.result in names]
 
 
-@functools.cache
-def rows_with_estimates() -> list[tuple[str, str, dict[str, str]]]:
-    """(claim, our estimate, row) of every row that shows both."""
-    columns = (({key.split(" ")[0]: value for key, value in row.items()}, row) for row in tables(pages()))
-    return [(short["claim"], short["ours"], row) for short, row in columns if {"claim", "ours"} <= short.keys()]
+@pytest.mark.parametrize("page", report_stages.pages())
+def test_a_stages_page_shows_its_claims_and_both_recipes(page):
+    text, said = read(f"results/{report_stages.file_of(page)}"), dict(zip(CLAIMS, pages.words(CLAIMS), strict=True))
+    heading = "The original's claims"
+    rows = pages.tables(pages.section(text, heading))[0] if f"\n## {heading}\n" in text else []
+    for row, claim in zip(rows, claims_of(page), strict=True):
+        pages.check_claim(row, claim, *said[claim])
+    pages.check_recipes_table(text, claims_of(page))
 
 
-def rows_of(text: str) -> list[tuple[str, dict[str, str]]]:
-    its = [(estimate, row) for claim, estimate, row in rows_with_estimates() if claim == text]
-    assert its, f"no page shows: {text}"
-    return its
-
-
-def assert_shown(text: str, its: Found) -> None:
-    """A page's estimate is the recomputed one to its last digit."""
-    for shown, (label, values) in zip(text.split("; "), its.parts.items(), strict=True):
-        assert shown.startswith(f"{label}: " if label else ""), shown
-        numbers = re.findall(r"-?\d+(?:\.\d+)?", re.sub(r"\(all \d+ alike\)", "", shown.removeprefix(f"{label}: ")))
-        wanted = [float(np.mean(values)), *interval(values)] if len(numbers) == 3 else [float(np.mean(values))]
-        assert len(numbers) == 3 or len(values) == 1 or np.ptp(values) == 0, shown
-        for number, value in zip(numbers, wanted, strict=True):
-            step = 10.0 ** -len(number.partition(".")[2])
-            assert abs(float(number) - value) <= 0.5 * step * (1 + 1e-6), (text, wanted)
-
-
-@functools.cache
-def judged() -> list[tuple[str, float | None]]:
-    """(word, adjusted p of the primary ones) for each claim of the original."""
-    mine = [found(claim.result)[claim.id] for claim in CLAIMS]
-    tested = [
-        (i, its.values) for i, its in enumerate(mine)
-        if CLAIMS[i].primary and not CLAIMS[i].incomparable and len(its.values) >= LEAST
-    ]  # fmt: skip
-    p = dict(zip((i for i, _ in tested), adjusted([p_of(CLAIMS[i], values) for i, values in tested]), strict=True))
-    words: list[tuple[str, float | None]] = []
-    for i, (claim, its) in enumerate(zip(CLAIMS, mine, strict=True)):
-        word = word_of(claim, its.values, p.get(i)) if sized(claim) else word_on_page(its.word())
-        words.append(("not comparable" if claim.incomparable else word, p.get(i)))
-    return words
+def test_stages_pages_share_all_claims_among_them():
+    assert sorted(claim.text for page in report_stages.pages() for claim in claims_of(page)) == sorted(
+        claim.text for claim in CLAIMS
+    )
 
 
 @pytest.mark.parametrize("i", range(len(CLAIMS)), ids=lambda i: f"{CLAIMS[i].result}: {CLAIMS[i].id}")
 def test_the_page_shows_a_claims_own_numbers_and_word(i):
-    claim, (word, p) = CLAIMS[i], judged()[i]
-    for estimate, row in rows_of(claim.text + (" *" if claim.primary else "")):
-        its = found(claim.result)[claim.id]
-        assert_shown(estimate, its)
-        assert int(row["n"]) == len(next(iter(its.parts.values())))
-        shown = re.fullmatch(r"([a-z ]+?)(?: \(p (.+)\))?", row["verdict"])
-        assert shown and shown[1] == word, row
-        assert shown[2] == (None if p is None or word == "falls" else f"{p:.2g}"), row
+    claim, (rows,) = CLAIMS[i], pages.tables(pages.section(read("RESULTS.md"), "The original's claims"))
+    pages.check_claim(rows[i], claim, *pages.words(CLAIMS)[i])
+    if not is_there(claim.result, claim.id):
+        pytest.skip(f"{claim.result} has no verdict so far: {claim.id}")
 
 
-def test_the_page_counts_the_words():
-    counts = Counter(word for word, _ in judged())
-    plural = {"stands": "stand", "falls": "fall"}
-    sentences = re.findall(r"Of (\d+) claims of the original: (.+)\.", pages())
-    assert sentences
-    for total, text in sentences:
-        assert int(total) == len(CLAIMS)
-        assert sorted(text.split(", ")) == sorted(f"{n} {plural.get(word, word)}" for word, n in counts.items())
+CHECKS: dict[str, tuple[str, Callable[[str], object]]] = {  # page and check
+    "claims": ("RESULTS.md", pages.check_claims),
+    "words of claims": ("RESULTS.md", pages.check_count),
+    "words of claims, README": ("README.md", pages.check_count),
+    "clones": ("RESULTS.md", pages.check_beyond),
+    "clones, README": ("README.md", pages.check_beyond),
+    "findings": ("RESULTS.md", pages.check_findings),
+    "findings, README": ("README.md", lambda text: pages.check_findings(text, short=True)),
+    "contributions": ("RESULTS.md", pages.check_contributions),
+    "demonstrations": ("RESULTS.md", pages.check_demonstrations),
+    "limits": ("RESULTS.md", pages.check_limits),
+    "cost": ("RESULTS.md", pages.check_cost),
+    "speed, README": ("README.md", pages.check_speed),
+}
 
 
-@pytest.mark.parametrize("claim", HEADLINES, ids=lambda claim: f"{claim.result}: {claim.id}")
-def test_the_page_shows_a_headlines_own_numbers_and_word(claim):
-    for estimate, row in rows_of(claim.text):
-        assert_shown(estimate, found(claim.result)[claim.id])
-        assert row["verdict"] == word_on_page(found(claim.result)[claim.id].word()), row
+@pytest.mark.parametrize("what", CHECKS)
+def test_the_page_shows_what_was_recomputed(what):
+    page, check = CHECKS[what]
+    check(read(page))
 
 
-@pytest.mark.parametrize("text", FINDINGS, ids=range(len(FINDINGS)))
-def test_the_page_shows_a_findings_own_numbers(text):
-    estimate = r"(-?[\d.]+ \[-?[\d.]+, -?[\d.]+\])"
-    parts = re.split(r"\{[^}]+\}", text)
-    shown = re.findall(estimate.join(re.escape(part) for part in parts), pages())
-    assert shown, text
-    for numbers in shown:
-        places = [match.groups() for match in PLACES.finditer(text)]
-        for number, (name, id) in zip([numbers] if isinstance(numbers, str) else numbers, places, strict=True):
-            assert_shown(number, found(name)[id])
+@pytest.mark.parametrize("finding", FINDINGS, ids=range(len(FINDINGS)))
+def test_what_a_finding_rests_on_is_so(finding):
+    for name, id, word in finding.rests_on:
+        its = found(name)[id]
+        margin = re.fullmatch(r"equal within ([\d.]+)", word)
+        now = equal(its.values, float(margin[1])) == "equivalent" if margin else word_on_page(its.word()) == word
+        assert now, (name, id, word)
 
 
 @pytest.mark.parametrize("claim", [claim for claim in CLAIMS if claim.effect is not None], ids=lambda claim: claim.id)
@@ -217,6 +199,7 @@ def altered(result: Any, numbers: itertools.count) -> Any:
 
 @pytest.mark.parametrize("name", TABLE)
 def test_other_measurements_of_one_seed_are_noticed_in_every_number(name):
+    skip_without(name)
     its = TABLE[name](Altered(RESULTS / "cells", document(name)["config"]))
     assert disagreements(name, its).keys() == its.keys()
 
@@ -232,7 +215,7 @@ def test_one_games_score_in_a_copied_cell_is_noticed(tmp_path):
         if asked.items() <= cell["options"].items():
             cell["result"]["scores"][0] += 1
             path.write_text(json.dumps(cell))
-    recomputed.shelf_of.cache_clear()
+    measured_cells.shelf_of.cache_clear()
     wrong = disagreements("bc_pong", TABLE["bc_pong"](cells))
     assert wrong.keys() == {"resu linear > raw linear", "resu mlp > resu linear"}
 
@@ -262,11 +245,47 @@ def test_cells_that_are_missing_or_not_told_apart_are_no_numbers(tmp_path):
 def test_a_wrong_digit_on_a_page_is_noticed(text, holds):
     its = Found(np.array([1.5, 2.0, 2.5]))
     try:
-        assert_shown(text, its)
+        pages.assert_shown(text, its)
     except AssertionError:
         assert not holds
     else:
         assert holds
+
+
+def numbers_of(page: str, what: str) -> list[re.Match[str]]:
+    """Where digits stand in the lines that a check is about, but for those of footnotes and columns' names."""
+    text = read(page)
+    first = {"claims": r"\|\[|Under its recipe", "words": r".*claims of the original", "clones": r".*Scores of clones",
+             "findings": r"- (?!Of|Scores).*\]|\d\. \*\*", "contributions": r"\|\[", "demonstrations": r"\|(?!what)",
+             "limits": r".*are adjusted", "cost": r".*CPU cores\)", "speed": r"\|(?!game|claim)"}  # fmt: skip
+    titles = {"claims": "The original's claims", "contributions": "What ReSU contributes beyond its controls",
+              "demonstrations": "Demonstrations", "findings": "Three findings", "limits": "Limits"}  # fmt: skip
+    blocks = {"findings, README": "findings", "speed, README": "speed"}
+    whole = text
+    if what in blocks:
+        whole = text.split(f"<!-- results: {blocks[what]} -->")[1].split("<!-- end -->")[0]
+    elif what in titles:
+        whole = pages.section(text, titles[what])
+    start, kind = text.index(whole), re.split(r"[ ,]", what)[0]
+    lines = [it for it in re.finditer(r"(?m)^.+$", whole) if re.match(first[kind], it[0])]
+    wanted = {"words": r"Of .*? of the original: [^.]*", "clones": r"Scores of clones.*", "cost": r"\(all.*?cores",
+              "findings": r"(\*\*|- ).*"}  # fmt: skip
+    spans = [(it.start() + part.start(), it.start() + part.end()) for it in lines
+             for part in [re.search(wanted.get(kind, r".+"), it[0])] if part]  # fmt: skip
+    digits = re.compile(r"(?<![\d†])\d+")
+    return [it for begin, end in spans for it in digits.finditer(text, start + begin, start + end)]
+
+
+@pytest.mark.parametrize("what", CHECKS)
+def test_every_number_of_a_page_that_is_changed_is_noticed(what):
+    page, check = CHECKS[what]
+    text, numbers = read(page), numbers_of(page, what)
+    assert numbers
+    for it in numbers:
+        last = str((int(it[0][-1]) + 2) % 10)  # one more may be as near, where a number lies between two
+        with pytest.raises((AssertionError, ValueError)):
+            check(text[: it.end() - 1] + last + text[it.end() :])
+            pytest.fail(f"not noticed: {text[it.start() - 40 : it.end() + 20]!r}")
 
 
 @dataclass
