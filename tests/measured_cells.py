@@ -38,10 +38,14 @@ def shelf_of(folder: Path) -> list[tuple[dict[str, Any], Any]]:
 
 @dataclass(frozen=True)
 class Cells:
-    """The cells of one result: folder/<shelf>/*.json, chosen by the options in the result's own config."""
+    """The cells of one result: folder/<shelf>/*.json, chosen by the options in the result's own config.
+
+    name   of the result, and of the shelf with those cells that it shares with no other
+    """
 
     folder: Path
     config: Mapping[str, Any]
+    name: str
 
     def __getitem__(self, name: str) -> Any:
         return self.config[name]

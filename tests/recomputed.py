@@ -23,7 +23,7 @@ TARGETS = {"winning": 8.0, "predictive": 40.0, "dodging": 450.0}  # points that 
 def dead_leaves(c: Cells) -> dict[str, Found]:
     def by_noise(unit: int, name: str) -> dict[float, np.ndarray]:
         return {
-            noise: c.each("probe_deadleaves", lambda r: r["lobes"][unit][name], condition="dead leaves", noise=noise)
+            noise: c.each(c.name, lambda r: r["lobes"][unit][name], condition="dead leaves", noise=noise)
             for noise in c["noise"]
         }
 
@@ -58,7 +58,7 @@ def pong_probes(c: Cells) -> dict[str, Found]:
 def action_probes(c: Cells) -> dict[str, Found]:
     def ahead(code: str, group: str) -> np.ndarray:
         """R2 of the paddle four steps on."""
-        return c.each("probe_pong_action", lambda r: r["r2"][code][1], group=group)
+        return c.each(c.name, lambda r: r["r2"][code][1], group=group)
 
     beside = ahead("raw(t,t-1) + actions", "raw") - ahead("raw(t,t-1)", "raw")
     inside = ahead("L1 on actions", "inside") - ahead("L1", "beside")
@@ -107,7 +107,7 @@ def pong_to_breakout(c: Cells) -> dict[str, Found]:
 
 
 def pong_network(c: Cells) -> dict[str, Found]:
-    network, resu = ({"shelf": "bc_pong_cnn", "label": name} for name in ("DQN CNN, end to end", "ReSU + MLP 256x2"))
+    network, resu = ({"shelf": c.name, "label": name} for name in ("DQN CNN, end to end", "ReSU + MLP 256x2"))
     seconds = [c.each(number=lambda r: r["seconds"], **its) for its in (network, resu)]
     return {
         "CNN = ReSU": Found(c.scores(**network) - c.scores(**resu), equal, 2.0),
@@ -137,7 +137,7 @@ def matrix(c: Cells) -> dict[str, Found]:
 def forgetting(c: Cells) -> dict[str, Found]:
     def arm(label: str) -> np.ndarray:
         its = c.of(recipe="ours") if label.startswith("CNN") else c  # networks have no recipe
-        return its.scores("transfer_forgetting", label=label)
+        return its.scores(c.name, label=label)
 
     before, other = (c.scores(**adapted(c, game, game, "native")) for game in ("pong", "breakout"))
     kept = ("head kept", "head refitted", "head, means, gains and filters 3, 4 kept")
@@ -163,7 +163,7 @@ def dqn(c: Cells) -> dict[str, Found]:
         "slow": {"view": "features", "steps": steps, "explore": c["slow_explore"], "recipe's epsilon": 0.01},
         "original": {"view": "features", "steps": steps, "explore": steps, "recipe's epsilon": 0.1},
     }
-    learned = {arm: c.each("dqn_pong", last_scores(steps), **runs[arm]) for arm in c["arms"]}
+    learned = {arm: c.each(c.name, last_scores(steps), **runs[arm]) for arm in c["arms"]}
     found = {f"{arm}, {steps / 1e6:g} M < -15": Found(values, below, -15.0) for arm, values in learned.items()}
     if {"features", "frames"} <= learned.keys():
         found["features > frames"] = Found(learned["features"] - learned["frames"])
@@ -176,7 +176,7 @@ def begun_as_a_clone(c: Cells) -> dict[str, Found]:
         return min(np.nanmean(part) for part in tenths if np.isfinite(part).any())
 
     def worst(arm: str, watch: int) -> np.ndarray:
-        return c.each("dqn_pong_warmstart", worst_tenth, arm=arm, watch=watch, calibration=0, leash=0.0)
+        return c.each(c.name, worst_tenth, arm=arm, watch=watch, calibration=0, leash=0.0)
 
     further = worst("naive", min(1_000, c["watch"])) - worst("frozen", 2 * c["steps"])  # from the same clone's score
     return {"naive against frozen": Found(further, below, -3.0)}
@@ -185,7 +185,7 @@ def begun_as_a_clone(c: Cells) -> dict[str, Found]:
 def depth(c: Cells) -> dict[str, Found]:
     targets = ("ship x", "formation y", "alive", "alive pixels", "bullet pixels")
     codes = ("L1", "L2", "L3", "L1+L2", "L1+L2+L3")
-    probed = {"shelf": "depth_ablation_si", "group": "resu"}
+    probed = {"shelf": c.name, "group": "resu"}
     r2 = {code: c.each(number=lambda r: r["r2"][code], **probed) for code in codes}  # noqa: B023
     found = {
         f"{target}: {code} > {other}": Found(r2[code][:, q] - r2[other][:, q], above_or_equal, 0.005)
@@ -209,7 +209,7 @@ def shapes(c: Cells) -> dict[str, Found]:
     version = 2 if "recipe" in c.config else 1
     for recipe in ("centred", "uncentred", "original")[: version + 1]:
         banks = c.of(recipe="ours").each(
-            "asteroids_enduro_stress",
+            c.name,
             lambda r: [r[recipe][game]["filters"] for game in games],  # noqa: B023
             part="filters",
             version=version,
@@ -228,13 +228,13 @@ def shapes(c: Cells) -> dict[str, Found]:
 
 
 def stress(c: Cells) -> dict[str, Found]:
-    shelf, native = "asteroids_enduro_stress", ("native", "Pong", "random filters", "temporal PCA", "raw(t,t-1)")
+    native = ("native", "Pong", "random filters", "temporal PCA", "raw(t,t-1)")
     alpha = 0.99 if c.config.get("recipe", "ours") == "original" else 0.9
     flat = {"part": "stream", "target": "asteroids", "alpha": alpha}
-    kept = c.each(shelf, lambda r: r[-1]["cosine"][0], **flat)
+    kept = c.each(c.name, lambda r: r[-1]["cosine"][0], **flat)
     found = {"forgetting stream to Asteroids: filter 1 native": Found(kept, above, 0.95)}
     for game in ("asteroids", "enduro"):
-        auc = c.each(shelf, lambda r: [r["auc"][code] for code in native], part="reward", game=game)
+        auc = c.each(c.name, lambda r: [r["auc"][code] for code in native], part="reward", game=game)
         gains = {code: auc[:, 0] - auc[:, i] for i, code in enumerate(native) if i}
         found |= {f"{game}: native > {code}": Found(gain) for code, gain in gains.items()}
         found[f"{game}: native = Pong"] = Found(gains["Pong"], equal, 0.01)
@@ -278,7 +278,7 @@ def rivals(c: Cells) -> dict[tuple[str, int], Any]:
     first, last = c["games"][0], c["games"][-1]
     places = [(game, size) for game in c["games"] for size in ((84, 0) if game in (first, last) else (84,))]
     return {
-        (game, size): c.one("bench_core", game=game, size=size, n_frames=c["some_frames"], repeats=c["torch_repeats"])
+        (game, size): c.one(c.name, game=game, size=size, n_frames=c["some_frames"], repeats=c["torch_repeats"])
         for game, size in places
     }
 
@@ -301,7 +301,7 @@ def speed(c: Cells) -> dict[str, Found]:
 
 def play(c: Cells) -> dict[str, Found]:
     def ratio(clone: str) -> np.ndarray:
-        bare, played = np.transpose(c.one("bench_play", clone=clone)["rates"])
+        bare, played = np.transpose(c.one(c.name, clone=clone)["rates"])
         return np.array([np.median(played / bare)])
 
     return {clone: Found(ratio(clone), at_least, 0.9) for clone in c["clones"]}

@@ -43,7 +43,7 @@ def document(name: str) -> dict[str, Any]:
 
 @functools.cache
 def found(name: str) -> dict[str, Found]:
-    return TABLE[name](Cells(RESULTS / "cells", document(name)["config"]))
+    return TABLE[name](Cells(RESULTS / "cells", document(name)["config"], name))
 
 
 def is_there(name: str, id: str) -> bool:
@@ -364,7 +364,7 @@ def check_demonstrations(text: str) -> None:
 def check_speed(text: str) -> None:
     """README's tables: every game against the fastest peers, and what is claimed of it."""
     games, claims = tables(text.split("<!-- results: speed -->")[1].split("<!-- end -->")[0])
-    cells = Cells(RESULTS / "cells", document("bench_core")["config"])
+    cells = Cells(RESULTS / "cells", document("bench_core")["config"], "bench_core")
     for row, ((game, size), its) in zip(games, rivals(cells).items(), strict=True):
         assert row["game"] == game.replace("_", " ").title() + ("" if size else " at 210 x 160"), row
         assert row["pixels that change"] == f"{its['changed']:.2%}", row

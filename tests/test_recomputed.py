@@ -200,14 +200,14 @@ def altered(result: Any, numbers: itertools.count) -> Any:
 @pytest.mark.parametrize("name", TABLE)
 def test_other_measurements_of_one_seed_are_noticed_in_every_number(name):
     skip_without(name)
-    its = TABLE[name](Altered(RESULTS / "cells", document(name)["config"]))
+    its = TABLE[name](Altered(RESULTS / "cells", document(name)["config"], name))
     assert disagreements(name, its).keys() == its.keys()
 
 
 def test_one_games_score_in_a_copied_cell_is_noticed(tmp_path):
     for shelf in ("clones", "players"):
         shutil.copytree(RESULTS / "cells" / shelf, tmp_path / shelf)
-    cells = Cells(tmp_path, document("bc_pong")["config"])
+    cells = Cells(tmp_path, document("bc_pong")["config"], "bc_pong")
     assert disagreements("bc_pong", TABLE["bc_pong"](cells)) == {}
     asked = {"row": "resu linear", "seed": 3, "game": "pong", "sticky": cells["sticky"]}
     for path in (tmp_path / "clones").iterdir():
@@ -222,7 +222,7 @@ def test_one_games_score_in_a_copied_cell_is_noticed(tmp_path):
 
 def test_cells_that_are_missing_or_not_told_apart_are_no_numbers(tmp_path):
     shutil.copytree(RESULTS / "cells" / "players", tmp_path / "players")
-    cells = Cells(tmp_path, document("bc_pong")["config"])
+    cells = Cells(tmp_path, document("bc_pong")["config"], "bc_pong")
     asked = {"game": "pong", "expert": "reactive"}
     assert np.isfinite(cells.scores("players", **asked)).all()
     with pytest.raises(LookupError, match="0 cells of players fit"):
