@@ -25,8 +25,15 @@ SAME = "changes nothing"
 SHAPES = {"ours": "centred: ", "original": "original: "}  # stage 11's ids name the recipe of filters, all in one result
 
 
+def has_both(claim: Claim) -> bool:
+    """Whether it can be judged under both."""
+    return claim.result.removesuffix(TWIN) in TWINS and not claim.incomparable
+
+
 def under(claim: Claim, recipe: str) -> Claim:
-    """A claim as it is judged under a recipe."""
+    """A claim as it is judged under a recipe; the claim itself where that does not matter."""
+    if not has_both(claim):
+        return claim
     base, shape = claim.result.removesuffix(TWIN), claim.id.removeprefix(SHAPES["original"])
     if shape != claim.id:
         return replace(claim, result=base, id=SHAPES[recipe] + shape)
@@ -34,13 +41,17 @@ def under(claim: Claim, recipe: str) -> Claim:
 
 
 def table(results: Mapping[str, Any], claims: Sequence[Claim] = CLAIMS) -> list[dict[str, str]]:
-    """A row per claim that was judged under both: estimates, verdicts, and what the recipe changes."""
-    asked = [claim for claim in claims if claim.result.removesuffix(TWIN) in TWINS and not claim.incomparable]
+    """A row per claim that was judged under both: estimates, verdicts, and what the recipe changes.
+
+    claims   that are shown; the primary ones are adjusted among all, whichever are shown
+    """
     judged = {
-        recipe: report_original.words_for(results, [under(claim, recipe) for claim in asked]) for recipe in SHAPES
+        recipe: report_original.words_for(results, [under(claim, recipe) for claim in CLAIMS]) for recipe in SHAPES
     }
     rows = []
-    for claim, ours, its in zip(asked, judged["ours"], judged["original"], strict=True):
+    for claim, ours, its in zip(CLAIMS, judged["ours"], judged["original"], strict=True):
+        if claim not in claims or not has_both(claim):
+            continue
         rows.append(
             {
                 "stage": claim.stage,

@@ -313,6 +313,7 @@ RULES: Mapping[str, Callable[[Cells], dict[str, Found]]] = {
     "probe_pong_action": action_probes,
     "bc_pong": clones,
     "bc_pong_winning": clones,
+    "bc_pong_balanced": clones,
     **{f"bc_games_{game}": clones for game in BEST},
     **{f"bc_games_{game}_dagger": clones for game in ("breakout", "space_invaders")},
     "bc_games_breakout_dagger_selecting": clones,

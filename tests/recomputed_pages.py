@@ -191,19 +191,21 @@ def check_findings(text: str, short: bool = False) -> None:
 
 
 def both_recipes(claims: Sequence[Any]) -> list[tuple[Any, list[Any], list[tuple[str, float | None]]]]:
-    """(claim, as it is asked under ours and its recipe, what is said of it) of claims that have both, and words."""
+    """(claim, as it is asked under ours and its recipe, what is said of it) of those claims that have both."""
     pairs = []
-    for claim in claims:
+    for claim in CLAIMS:  # all primary ones are adjusted together, under each recipe
         base = claim.result.removesuffix("_original")
+        pair = [claim, claim]
         if base in TWINS and not claim.incomparable:
             if claim.id.startswith("original: "):  # filters under all recipes stand in one result
                 ids = [claim.id.replace("original: ", "centred: "), claim.id]
-                pairs.append((claim, [replace(claim, result=base, id=id) for id in ids]))
+                pair = [replace(claim, result=base, id=id) for id in ids]
             else:
-                pairs.append((claim, [replace(claim, result=name) for name in (base, f"{base}_original")]))
+                pair = [replace(claim, result=name) for name in (base, f"{base}_original")]
+        pairs.append((claim, pair))
     said = zip(*(words(tuple(pair[i] for _, pair in pairs)) for i in range(2)), strict=True)
-    both = [(claim, pair, list(its)) for (claim, pair), its in zip(pairs, said, strict=True)]
-    return [one for one in both if "missing" not in dict(one[2])]
+    both = [(claim, pair, list(its)) for (claim, pair), its in zip(pairs, said, strict=True) if claim in claims]
+    return [one for one in both if one[1][0] != one[1][1] and "missing" not in dict(one[2])]
 
 
 def check_recipes_summary(text: str) -> None:
@@ -277,8 +279,8 @@ def word_and_sign(values: np.ndarray, margin: float | None) -> tuple[str, str]:
 
 
 def _compared() -> Iterator[Compared]:
-    clone = {"random filters": "resu mlp > filters mlp", "temporal PCA": "resu mlp > pca mlp",
-             "raw frames": "resu mlp > raw mlp"}  # fmt: skip
+    rows = {"random filters": "filters", "temporal PCA": "pca", "pooled raw pixels": "pooled", "raw frames": "raw"}
+    clone = {control: f"resu mlp > {row} mlp" for control, row in rows.items()}
     for target in ("ball xy[t]", "ball xy[t+4]", "ball velocity", "paddle y[t]", "paddle y[t+4]"):
         ids = {"random filters": f"{target}: L1 > L1 random filters", "temporal PCA": f"{target}: L1 > temporal PCA",
                "raw frames": f"{target}: L1, third > raw, 8 frames"}  # fmt: skip
