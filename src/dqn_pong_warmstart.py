@@ -80,7 +80,7 @@ class Config:
     """Options."""
 
     arms: tuple[ArmName, ...] = tuple(ARMS)
-    seeds: int = 5  # replications: own demonstrations, own clone, own learning, own games
+    seeds: int = 3  # replications: own demonstrations, own clone, own learning, own games
     n_frames: int = 60_000  # demonstrations [agent steps]
     steps: int = 250_000  # of a run, those that are watched included [agent steps]
     watch: int = 50_000  # steps of the clone before learning, in the arms that watch; 1,000 in the others [agent steps]
