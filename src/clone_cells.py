@@ -98,8 +98,9 @@ class Setting:
 
     @property
     def kept(self) -> bool:
-        """Whether its clone is one of those that are kept: of the usual memory for its way of imitating."""
-        return self.memory == (N_UNITS if self.dagger_rounds else 8)
+        """Whether its clone is one of those that are kept: of the usual experts, and memory for its way of imitating."""
+        usual = self.expert in (TASKS[self.game].first, TASKS[self.game].best)
+        return usual and self.memory == (N_UNITS if self.dagger_rounds else 8)
 
     @property
     def clone(self) -> str:

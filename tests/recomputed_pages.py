@@ -289,7 +289,8 @@ def _compared() -> Iterator[Compared]:
         ids = {"random filters": f"{game}: native > random filters", "temporal PCA": f"{game}: native > temporal PCA",
                "raw frames": f"{game}: native > raw(t,t-1)"}  # fmt: skip
         yield Compared("asteroids_enduro_stress", game, "AUC of rewards", 0.01, ids)
-    yield Compared("bc_pong", "pong", "", MARGINS["pong"], clone)
+    for result in ("bc_pong", "bc_pong_balanced"):
+        yield Compared(result, "pong", "", MARGINS["pong"], clone)
     yield Compared("bc_games_breakout", "breakout", "", MARGINS["breakout"], clone)
     yield Compared("bc_games_breakout_dagger_selecting", "breakout", "", MARGINS["breakout"], clone)
     for game in ("space_invaders", "asteroids", "enduro"):
