@@ -98,7 +98,7 @@ class Setting:
 
     @property
     def kept(self) -> bool:
-        """Whether its clone is one of those that are kept: of the usual experts, and memory for its way of imitating."""
+        """Whether its clone is one of those that are kept: of a usual expert, and memory for its way of imitating."""
         usual = self.expert in (TASKS[self.game].first, TASKS[self.game].best)
         return usual and self.memory == (N_UNITS if self.dagger_rounds else 8)
 

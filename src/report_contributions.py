@@ -21,6 +21,7 @@ CONTROLS = {  # ids of verdicts: the control that they are about; "what: " names
     "raw frames": r"resu mlp > raw mlp|(?P<what>.+): (L1, third > raw, 8 frames|native > raw\(t,t-1\))",
 }
 GAMES = ("pong", "breakout", "space_invaders", "asteroids", "enduro")
+USUAL = ("", "reactive")  # experts, as configurations name them
 ABOVE_RANDOM = "resu mlp > random"  # the id of "a clone plays better than at random"
 ABOVE, BELOW, EQUAL, OPEN = "above", "below", "equal", "undecided"
 BOTH = "{}, within the margin"
@@ -34,6 +35,7 @@ class Contribution:
     result, what   of the record; what a probe reads, or "" for the score of a clone
     margin         of equality, as fixed before the runs; None if there is none
     idle           a clone that was not shown to play better than at random: it says little about its code
+    expert         who is imitated, if not who usually is
     """
 
     result: str
@@ -43,6 +45,7 @@ class Contribution:
     found: Estimate
     margin: float | None
     idle: bool = False
+    expert: str = ""
 
     @property
     def word(self) -> str:
@@ -87,7 +90,9 @@ def contributions(results: Mapping[str, Mapping[str, Any]]) -> list[Contribution
                     what = match.groupdict().get("what") or ""
                     game = _game(step.name, what, document.get("config", {}))
                     margin = _margin(document["verdicts"], what)
-                    found.append(Contribution(step.name, what, game, control, estimate, margin, idle))
+                    expert = document.get("config", {}).get("expert", "")
+                    other = expert if expert not in USUAL else ""
+                    found.append(Contribution(step.name, what, game, control, estimate, margin, idle, other))
     return found
 
 
@@ -102,7 +107,8 @@ def label(one: Contribution) -> str:
     """The game and what is measured."""
     game = one.game.replace("_", " ").title()
     if not one.what:
-        return f"{game}, a clone's score" + (" (not above random)" if one.idle else "")
+        whom = f" ({one.expert} expert)" if one.expert else ""
+        return f"{game}, a clone's score{whom}" + (" (not above random)" if one.idle else "")
     return f"{game}, AUC of rewards" if one.what in GAMES else f"{game}, R2 of {one.what}"
 
 

@@ -246,6 +246,7 @@ class Compared:
     what: str
     margin: float | None
     ids: Mapping[str, str]
+    whom: str = ""
 
     @property
     def title(self) -> str:
@@ -260,7 +261,7 @@ class Compared:
     @property
     def label(self) -> str:
         """The page's first column."""
-        measure = f"a clone's score{' (not above random)' * self.idle}" if not self.what else self.what
+        measure = f"a clone's score{self.whom}{' (not above random)' * self.idle}" if not self.what else self.what
         return f"[{STAGES[self.result]}] {self.title}, {measure}"
 
     @property
@@ -290,7 +291,7 @@ def _compared() -> Iterator[Compared]:
                "raw frames": f"{game}: native > raw(t,t-1)"}  # fmt: skip
         yield Compared("asteroids_enduro_stress", game, "AUC of rewards", 0.01, ids)
     for result in ("bc_pong", "bc_pong_balanced"):
-        yield Compared(result, "pong", "", MARGINS["pong"], clone)
+        yield Compared(result, "pong", "", MARGINS["pong"], clone, " (balanced expert)" * result.endswith("balanced"))
     yield Compared("bc_games_breakout", "breakout", "", MARGINS["breakout"], clone)
     yield Compared("bc_games_breakout_dagger_selecting", "breakout", "", MARGINS["breakout"], clone)
     for game in ("space_invaders", "asteroids", "enduro"):
