@@ -35,8 +35,8 @@ LEGEND = """\
 the claim names; Student's t over n seeds, each with its own frames, fit, head and games. An effect *stands* if the
 interval is on its side of 0 and holds half of it or more, is *smaller* below that half, *falls* if the interval is
 on the other side, or holds 0 and not the effect. An equality stands by two one-sided tests at 5 %, and falls wholly
-outside its margin. Below 5 seeds all is undecided. *Same?*: is it the original's experiment? Its figures (+- one
-standard error) stand only where it is, at least partly. Star: primary claims, p adjusted for their number (Holm),
+outside its margin. Below 5 seeds all is undecided. *Same?*: is it the original's experiment? Its figures stand
+only where it is, at least partly. Star: primary claims, p adjusted for their number (Holm),
 named after most of these seeds had run; the other verdicts describe.
 """
 SIGNS = dict(zip(report_contributions.WORDS, (">", ">=", "=", "<=", "<", "?"), strict=True))
@@ -173,8 +173,8 @@ def limits_part(rows: Sequence[Row], found: Mapping[str, Any]) -> str:
     primary, full = sum(row.claim.primary for row in rows), sum(row.same == "yes" for row in rows)
     return (
         "## Limits\n\n"
-        "- The original's code, grids, splits and recipe (centring, ridge) are unknown to us: "
-        f"{full or 'no'} row is its experiment in full, and what falls here may hold under its settings.\n"
+        "- The original's code, grids and splits are unknown to us, its recipe is inferred: "
+        f"{full or 'no'} row is its experiment in full.\n"
         f"- {span} seeds; {primary} primary claims are adjusted for their number, no other.\n"
         "- Five games, one emulator, one frame skip, frames of random or hand-written players. A clone's score depends "
         "on player, head and grid as much as on the code.\n"
@@ -196,8 +196,8 @@ def rebuild_part(found: Mapping[str, Any]) -> str:
     return (
         "## How to rebuild\n\n"
         "`make report` rebuilds pages and figures from `results/cells/`, in seconds and without a difference; "
-        f'`make reproduce STAGES="9c"` runs a stage anew (all: {duration(seconds)} on 2 CPU cores). Command, '
-        "cost and commit of each result stand on its page; README.md lists all pages.\n"
+        f'`make reproduce STAGES="9c"` runs a stage anew (all: {duration(seconds)} on 2 CPU cores). '
+        "README.md lists all pages; each gives commands, costs and commits.\n"
     )
 
 
