@@ -114,7 +114,7 @@ class Setting(rl_cells.Setting):
 Cells = Mapping[ArmName, Sequence[Mapping[str, Any]]]  # of each arm: a result per seed
 
 
-@measured()
+@measured(shelf="dqn_pong")
 def measure(run: Run, s: Setting) -> dict[str, Any]:
     """Fit, learn, evaluate."""
     learned = rl_cells.learn(run.data, s, rl_dqn, s.recipe, evaluate_at=s.evaluate_at, log=run.config.tensorboard)

@@ -230,7 +230,7 @@ def columns_of(encoder: ReSUEncoder, layers: tuple[int, ...]) -> slice:
     return slice(int(ends[layers[0] - 1]), int(ends[layers[-1]]))
 
 
-@measured()
+@measured(shelf="depth_ablation_si")
 def measure(run: Run, s: Setting) -> dict[str, Any]:
     """Fit and probe every code of the group.
 

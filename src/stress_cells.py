@@ -76,7 +76,7 @@ class Reward:
     recipe: RecipeName = late("ours")
 
 
-@measured(version=2)
+@measured(shelf="asteroids_enduro_stress", version=2)
 def fit_all(run: Run, s: Fits) -> dict[str, Any]:
     """Filters and correlations of every game under random play: {recipe: {game: {"filters", "correlations"}}}."""
     found: dict[str, Any] = {recipe: {} for recipe in RECIPES}
@@ -88,7 +88,7 @@ def fit_all(run: Run, s: Fits) -> dict[str, Any]:
     return found
 
 
-@measured()
+@measured(shelf="asteroids_enduro_stress")
 def stream_points(run: Run, s: Stream) -> list[dict[str, Any]]:
     """What `stream` notes on its way."""
     return stream(run.data, s)[0]
@@ -118,7 +118,7 @@ def stream(folder: Path, s: Stream) -> tuple[list[dict[str, Any]], ReSUEncoder]:
     return points, encoder
 
 
-@measured()
+@measured(shelf="asteroids_enduro_stress")
 def reward_probe(run: Run, s: Reward) -> dict[str, Any]:
     """AUC of linear probes of "a reward within the next WITHIN steps", for every code.
 

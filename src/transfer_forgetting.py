@@ -121,7 +121,7 @@ class Setting:
     cnn_learning_rate: float | None = late(None)
 
 
-@measured()
+@measured(shelf="transfer_forgetting")
 def measure(run: Run, s: Setting) -> dict[str, Any]:
     """This seed's evaluation games: scores and lengths."""
     arm = next(arm for arm in ARMS if arm.label == s.label)
