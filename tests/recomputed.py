@@ -137,7 +137,7 @@ def matrix(c: Cells) -> dict[str, Found]:
 def forgetting(c: Cells) -> dict[str, Found]:
     def arm(label: str) -> np.ndarray:
         its = c.of(recipe="ours") if label.startswith("CNN") else c  # networks have no recipe
-        return its.scores(c.name, label=label)
+        return its.scores("transfer_forgetting", label=label)
 
     before, other = (c.scores(**adapted(c, game, game, "native")) for game in ("pong", "breakout"))
     kept = ("head kept", "head refitted", "head, means, gains and filters 3, 4 kept")
@@ -163,7 +163,7 @@ def dqn(c: Cells) -> dict[str, Found]:
         "slow": {"view": "features", "steps": steps, "explore": c["slow_explore"], "recipe's epsilon": 0.01},
         "original": {"view": "features", "steps": steps, "explore": steps, "recipe's epsilon": 0.1},
     }
-    learned = {arm: c.each(c.name, last_scores(steps), **runs[arm]) for arm in c["arms"]}
+    learned = {arm: c.each("dqn_pong", last_scores(steps), **runs[arm]) for arm in c["arms"]}
     found = {f"{arm}, {steps / 1e6:g} M < -15": Found(values, below, -15.0) for arm, values in learned.items()}
     if {"features", "frames"} <= learned.keys():
         found["features > frames"] = Found(learned["features"] - learned["frames"])
@@ -185,7 +185,7 @@ def begun_as_a_clone(c: Cells) -> dict[str, Found]:
 def depth(c: Cells) -> dict[str, Found]:
     targets = ("ship x", "formation y", "alive", "alive pixels", "bullet pixels")
     codes = ("L1", "L2", "L3", "L1+L2", "L1+L2+L3")
-    probed = {"shelf": c.name, "group": "resu"}
+    probed = {"shelf": "depth_ablation_si", "group": "resu"}
     r2 = {code: c.each(number=lambda r: r["r2"][code], **probed) for code in codes}  # noqa: B023
     found = {
         f"{target}: {code} > {other}": Found(r2[code][:, q] - r2[other][:, q], above_or_equal, 0.005)
@@ -209,7 +209,7 @@ def shapes(c: Cells) -> dict[str, Found]:
     version = 2 if "recipe" in c.config else 1
     for recipe in ("centred", "uncentred", "original")[: version + 1]:
         banks = c.of(recipe="ours").each(
-            c.name,
+            "asteroids_enduro_stress",
             lambda r: [r[recipe][game]["filters"] for game in games],  # noqa: B023
             part="filters",
             version=version,
@@ -231,10 +231,10 @@ def stress(c: Cells) -> dict[str, Found]:
     native = ("native", "Pong", "random filters", "temporal PCA", "raw(t,t-1)")
     alpha = 0.99 if c.config.get("recipe", "ours") == "original" else 0.9
     flat = {"part": "stream", "target": "asteroids", "alpha": alpha}
-    kept = c.each(c.name, lambda r: r[-1]["cosine"][0], **flat)
+    kept = c.each("asteroids_enduro_stress", lambda r: r[-1]["cosine"][0], **flat)
     found = {"forgetting stream to Asteroids: filter 1 native": Found(kept, above, 0.95)}
     for game in ("asteroids", "enduro"):
-        auc = c.each(c.name, lambda r: [r["auc"][code] for code in native], part="reward", game=game)
+        auc = c.each("asteroids_enduro_stress", lambda r: [r["auc"][code] for code in native], part="reward", game=game)
         gains = {code: auc[:, 0] - auc[:, i] for i, code in enumerate(native) if i}
         found |= {f"{game}: native > {code}": Found(gain) for code, gain in gains.items()}
         found[f"{game}: native = Pong"] = Found(gains["Pong"], equal, 0.01)
