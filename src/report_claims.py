@@ -46,8 +46,8 @@ FINDINGS = (
         "recipe, which leaves the still picture in, "
         "{transfer_forgetting_original: ReSU, alpha 0.99: head, means, gains and filters 3, 4 kept}); with a head "
         "refitted on the streamed code {transfer_forgetting: ReSU, alpha 0.99: head refitted}; with the last layer "
-        "of a fine-tuned network refitted {transfer_forgetting: CNN, fine-tuned: last layer refitted}. The original calls "
-        "its encoder free of forgetting: that holds for a refitted head alone.",
+        "of a fine-tuned network refitted {transfer_forgetting: CNN, fine-tuned: last layer refitted}. The original "
+        "calls its encoder free of forgetting: that holds for a refitted head alone.",
         (
             ("transfer_forgetting", "ReSU, alpha 0.99: head kept", FALLS),
             ("transfer_forgetting", "ReSU, alpha 0.99: head, means, gains and filters 3, 4 kept", STANDS),
