@@ -66,6 +66,13 @@ def from_ram(ram: np.ndarray) -> PongObjects:
     return PongObjects(found[..., 0], found[..., 1], found[..., 2], found[..., 3])
 
 
+def paddle_middle(objects: PongObjects) -> np.ndarray:
+    """Middle of the visible part of our paddle, in its shape [screen pixels]: a bar hides what slides behind it."""
+    top = np.maximum(objects.player_y, FIELD_TOP)
+    bottom = np.minimum(objects.player_y + PADDLE_HEIGHT, FIELD_BOTTOM)
+    return (top + bottom) / 2
+
+
 def scores_from_ram(ram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Points of (enemy, player), integers of shape (...), from memory (..., 128) uint8; ValueError as in `from_ram`.
 

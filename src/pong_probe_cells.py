@@ -136,9 +136,7 @@ def codes_of(max_over: int) -> list[Code]:
 def targets(buffer: Buffer) -> tuple[np.ndarray, np.ndarray]:
     """(T, 8) float64 in the order of TARGETS [screen pixels, pixels per step], and (T,) bool: all of them exist."""
     objects = pong_labels.from_ram(buffer.ram)
-    top = np.maximum(objects.player_y, pong_labels.FIELD_TOP)
-    bottom = np.minimum(objects.player_y + pong_labels.PADDLE_HEIGHT, pong_labels.FIELD_BOTTOM)
-    ball, paddle = np.stack([objects.ball_x, objects.ball_y], axis=1), (top + bottom)[:, None] / 2
+    ball, paddle = np.stack([objects.ball_x, objects.ball_y], axis=1), pong_labels.paddle_middle(objects)[:, None]
     later = [buffer.shifted(place, AHEAD) for place in (ball, paddle)]
     found = np.concatenate([ball, later[0], ball - buffer.shifted(ball, -1), paddle, later[1]], axis=1)
     return found, np.isfinite(found).all(axis=1)

@@ -44,6 +44,7 @@ TITLES = {
     "9": "Stage 9: adaptation and forgetting",
     "10": "Stage 10: films",
     "11": "Stage 11: Asteroids and Enduro",
+    "12": "Stage 12: when do canonical directions pay?",
 }
 
 

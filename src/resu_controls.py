@@ -1,7 +1,7 @@
 """Controls: codes of the same shape as ReSU's that lack what is claimed to matter.
 
 Raw pixels have no filters; random filters and temporal PCA have filters that were not made to predict; frame
-differences are filters that a person would write down.
+differences and cosines are filters that a person would write down; rotated filters have ReSU's span without its units.
 """
 
 from __future__ import annotations
@@ -114,8 +114,32 @@ def temporal_pca(like: ReSUEncoder) -> ReSUEncoder:
     return _with_filters(like, vectors[:, ::-1][:, : like.n_units].T)
 
 
+def rotated(like: ReSUEncoder, seed: int) -> ReSUEncoder:
+    """Control: the canonical span in another basis, Q Psi with Q (K, K) a uniformly random rotation or reflection.
+
+    Psi C Psi' = I gives Q Psi C Psi' Q' = I: responses are as uncorrelated and as large as those of the canonical
+    filters, and hold the same numbers before they are rectified. With K = 1 nothing is left to turn: the same filter.
+    """
+    rng = np.random.default_rng(seed)
+    turn, upper = np.linalg.qr(rng.standard_normal((like.n_units, like.n_units)))
+    filters = turn * np.where(np.diag(upper) < 0, -1.0, 1.0) @ like.filters_  # signs make Q uniform (Haar)
+    return _with_whitened(like, filters)
+
+
+def dct(like: ReSUEncoder) -> ReSUEncoder:
+    """Control: the K lowest frequencies of the cosine transform (DCT-II) of the past window, scaled to unit variance.
+
+    The first one is the mean over the window; as taps they are orthogonal.
+    """
+    middles = np.arange(like.memory) + 0.5
+    return _with_filters(like, np.cos(np.pi / like.memory * np.outer(np.arange(like.n_units), middles)))
+
+
 def frame_differences(like: ReSUEncoder) -> ReSUEncoder:
-    """Control: the newest frame and the differences of neighbouring frames as filters, scaled to unit variance."""
+    """Control: the newest frame and the differences of neighbouring frames as filters, scaled to unit variance.
+
+    The K - 1 newest differences; with K = 1 the newest frame alone, with K = m a basis of the whole window.
+    """
     filters = np.zeros(like.filters_.shape)
     filters[0, 0] = 1
     for k in range(1, len(filters)):
@@ -146,6 +170,9 @@ def random_upper(like: ReSUEncoder, episodes: list[np.ndarray], seed: int) -> Re
 
 def _with_filters(like: ReSUEncoder, filters: NDArray[np.float64]) -> ReSUEncoder:
     variance = np.einsum("ki,ij,kj->k", filters, like.moments_.C_pp, filters)
-    filters = filters / np.sqrt(variance)[:, None]
+    return _with_whitened(like, filters / np.sqrt(variance)[:, None])
+
+
+def _with_whitened(like: ReSUEncoder, filters: NDArray[np.float64]) -> ReSUEncoder:
     filters = filters * fix_signs(filters)[:, None]
     return ReSUEncoder(**like.options).with_filters(filters, like.mean_)

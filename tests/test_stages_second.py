@@ -49,6 +49,7 @@ REFUSED = (
     ("record_asteroids", ("--smoke", "--skip", "-1"), 1, "--skip not below 0"),
     ("bench_play", ("--smoke", "--clones", "pong_unknown"), 1, "there is no clone pong_unknown: choose one of"),
     ("bc_pong_cnn", ("--smoke", "--cnn-epochs", "0"), 1, "--cnn-epochs must be at least 1"),
+    ("span_ablation", ("--smoke", "--most-features", "100"), 1, "--most-features must be at least 256"),
     ("ppo_pong", ("--smoke", "--start", "clone"), 1, "run python src/bc_pong.py --expert winning"),
 )
 
