@@ -32,7 +32,7 @@ class Added:
     aside: bool = False
 
 
-SEEDS = "seeds beyond the first 5 (stage 5: 10; DQN: 3), their number fixed after a look at those, before they ran"
+SEEDS = "seeds beyond the first 5 (stage 5: 10; DQN: 3), their number fixed after those had been seen"
 ADDED = (
     Added("bench_core", "the best of several timings counts since a first run, in which medians moved by half"),
     Added("bench_device", "run again after a first run had missed the rate: a patch's products became one"),
