@@ -176,8 +176,8 @@ def limits_part(rows: Sequence[Row], found: Mapping[str, Any]) -> str:
         "- The original's code, grids and splits are unknown to us, its recipe is inferred: "
         f"{full or 'no'} row is its experiment in full.\n"
         f"- {span} seeds; {primary} primary claims are adjusted for their number, no other.\n"
-        "- Five games, one frame skip, random or hand-written players. A clone's score depends on player, head and grid "
-        "as much as on the code.\n"
+        "- Five games, one frame skip, random or hand-written players. A clone's score depends on player, head and "
+        "grid as much as on the code.\n"
         "- How scores depend on the number of features, on filters, memory and grid was not measured.\n"
         "- Layers 2 and 3 were held against random ones by probes alone, not at play.\n"
     )
