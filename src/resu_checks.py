@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 LARGEST = 1e300  # floats beyond could not be centred: differences and their sums would overflow
+LARGEST_SQUARED = 1e140  # sums of squares of floats beyond could overflow
+LARGEST_EXACT = 1 << 24  # integers up to here are counted exactly: sums of 32 products stay below 2^53
 
 
 def _is_number(value: Any) -> bool:
@@ -84,3 +87,43 @@ def as_series(x: Any) -> np.ndarray:
     if np.abs(x).max(initial=0) > LARGEST:
         raise ValueError(f"the input holds numbers beyond {LARGEST:g}, the largest {np.abs(x).max():g}: rescale it")
     return x
+
+
+def row_blocks(x: np.ndarray, numbers: int = 1 << 22) -> Iterator[slice]:
+    """Spans of rows of x (T, D) that hold about `numbers` numbers each, so that no second array of its size is made."""
+    size = max(numbers // max(x.shape[1], 1), 1)
+    return (slice(start, start + size) for start in range(0, len(x), size))
+
+
+def as_vectors(x: Any) -> np.ndarray:
+    """x as (T, D), of its own dtype: integers (booleans as uint8) of at most 2^24, or finite floats up to 1e140.
+
+    (T,) becomes (T, 1); larger integers become float64. Nothing is copied but for that.
+    Raises   ValueError naming what is wrong: dimensions, no columns, dtype, NaN or infinity, numbers beyond 1e140.
+    """
+    x = np.asarray(x)
+    if x.ndim == 1:
+        x = x[:, None]
+    if x.ndim != 2:
+        raise ValueError(f"expected an array (T,) or (T, D), not one of shape {x.shape}")
+    if not x.shape[1]:
+        raise ValueError(f"the input has no columns: shape {x.shape}")
+    if x.dtype.kind not in "fiub":
+        raise ValueError(f"expected integers or real numbers, not dtype {x.dtype}")
+    if x.dtype == np.bool_:
+        return x.view(np.uint8)
+    if x.dtype.kind in "iu":
+        return x.astype(np.float64) if largest_integer(x) > LARGEST_EXACT else x
+    for rows in row_blocks(x):
+        largest = max(x[rows].max(), -x[rows].min())
+        if not np.isfinite(largest):
+            step = rows.start + int(np.argmin(np.isfinite(x[rows]).all(axis=1)))
+            raise ValueError(f"the input holds NaN or infinity, first at step {step}")
+        if largest > LARGEST_SQUARED:
+            raise ValueError(f"the input holds numbers beyond {LARGEST_SQUARED:g}, such as {largest:g}: rescale it")
+    return x
+
+
+def largest_integer(x: np.ndarray) -> int:
+    """The largest size of the integers x (T, D), 0 of none."""
+    return max(int(x.max()), -int(x.min())) if x.size else 0
