@@ -115,7 +115,7 @@ def as_vectors(x: Any) -> np.ndarray:
     if x.dtype.kind in "iu":
         return x.astype(np.float64) if largest_integer(x) > LARGEST_EXACT else x
     for rows in row_blocks(x):
-        largest = max(x[rows].max(), -x[rows].min())
+        largest = float(max(x[rows].max(), -x[rows].min()))
         if not np.isfinite(largest):
             step = rows.start + int(np.argmin(np.isfinite(x[rows]).all(axis=1)))
             raise ValueError(f"the input holds NaN or infinity, first at step {step}")

@@ -35,6 +35,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.exceptions import NotFittedError
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
 import resu_files
@@ -219,6 +220,7 @@ class VectorReSU(TransformerMixin, BaseEstimator):
         moments = VectorMoments(self.memory, self.horizon, as_flag("center", self.center))
         if self.n_components is not None:
             as_count("n_components", self.n_components, columns, "the number of columns")
+            check_random_state(self.random_state)
         most = min(moments.memory, moments.horizon) * self._width(columns)
         if self.n_units is not None:
             of = "columns" if self.n_components is None else "n_components"
@@ -296,7 +298,9 @@ class VectorReSU(TransformerMixin, BaseEstimator):
         directions = canonical_directions(moments, k, self.ridge, absolute_ridge=self.absolute_ridge)
         filters = directions.filters.reshape(k, m, d)
         mean = moments.mean if moments.center else np.zeros(d)
-        if self.components_ is not None:
+        if self.components_ is None and self.constant_columns == "ignore":
+            filters[..., moments.is_constant()] = 0.0  # they are, but for rounding
+        elif self.components_ is not None:
             filters = filters @ self.components_
             filters *= fix_signs(filters.reshape(k, -1))[:, None, None]
             mean = self.offset_ + mean @ self.components_

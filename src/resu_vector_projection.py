@@ -16,10 +16,11 @@ from resu_vector_moments import TINY, column_means
 
 def refuse_constant(constant: np.ndarray) -> None:
     """constant   (D,) bool. Raises ValueError naming the first column that is."""
-    if constant.any():
-        others = f" (and {constant.sum() - 1} others)" if constant.sum() > 1 else ""
+    others = int(constant.sum()) - 1
+    if others >= 0:
+        more = f" (and {others} more)" if others else ""
         raise ValueError(
-            f"column {int(np.argmax(constant))} is constant{others}: leave it out, or set constant_columns='ignore'"
+            f"column {int(np.argmax(constant))} is constant{more}: leave it out, or set constant_columns='ignore'"
         )
 
 
