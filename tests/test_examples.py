@@ -15,6 +15,8 @@ EXEMPLARY = {  # what must have examples
     "resu_moments.LagMoments",
     "resu_online.OnlineEncoder",
     "resu_streaming.StreamingReSU",
+    "resu_vector.VectorReSU",
+    "resu_vector_moments.VectorMoments",
 }
 
 

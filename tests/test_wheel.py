@@ -18,11 +18,19 @@ import resu_core
 from resu_conv import ReSUEncoder
 from resu_core import LagMoments, ReSU
 from resu_streaming import StreamingReSU
+from resu_vector import VectorMoments, VectorReSU
 
 rng, t = np.random.default_rng(0), np.arange(600)[:, None]
 x = np.sin(t / [5, 8, 13]) + 0.1 * rng.standard_normal((600, 3))
 resu = ReSU(memory=6, horizon=3, n_units=2).fit(x[:400]).partial_fit(x[400:])
 assert resu.transform(x).shape == (600, 3, 4)
+
+vectors = VectorReSU(memory=3, horizon=2, n_units=2).fit(x)
+vectors.save("vectors.npz")
+assert np.array_equal(VectorReSU.load("vectors.npz").transform(x), vectors.transform(x))
+shards = VectorMoments(3, 2).update(x[:300]), VectorMoments(3, 2).update(x[300:])
+assert shards[0].merge(shards[1]).n_windows == 592
+assert VectorReSU(n_components=2).fit(x).explained_variance_share_ < 1
 
 frames = rng.integers(0, 256, (60, 12, 10)).astype(np.uint8)
 encoder = ReSUEncoder(memory=4, horizon=2, n_units=2, grid=(3, 2)).fit([frames])
