@@ -11,7 +11,7 @@ CHANGED = {
     '"torch:cuda"': '"torch:cpu"',
     "clip_rewards=True)).learn(100_000)": "True), n_steps=8, batch_size=32).learn(64)",
 }
-PAGES = {"README.md": 2, "USING.md": 8}  # with how many examples at least
+PAGES = {"README.md": 2, "USING.md": 9}  # with how many examples at least
 
 
 @pytest.fixture
@@ -59,3 +59,5 @@ def test_the_examples_of_using_run(known):
     assert known["deep"].upper_[0].correlations.shape == (8,)
     assert known["envs"].reset(seed=0)[0].shape == (8, 1024)
     assert np.load("a_features.npy").shape == (60, 1024)
+    assert known["vectors"].filters_.shape == (16, 2, 64) and known["again"].moments_ == known["vectors"].moments_
+    assert 0.9 < known["wide"].explained_variance_share_ < 1
