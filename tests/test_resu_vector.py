@@ -172,6 +172,7 @@ def test_the_share_that_a_projection_keeps_is_that_of_an_exact_svd(dtype):
         components, offset, share = principal_directions([x[:700], x[:0], x[700:]], n)
         assert share == pytest.approx(exact.explained_variance_ratio_[:n].sum(), abs=1e-6)
         assert np.allclose(offset, exact.mean_, rtol=1e-12)
+        assert np.abs(components @ components.T - np.eye(n)).max() < 1e-13
         if n < 60:
             assert linalg.subspace_angles(components.T, exact.components_[:n].T).max() < 1e-2
     assert VectorReSU(n_components=3).fit(x).explained_variance_share_ < 0.999

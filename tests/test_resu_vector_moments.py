@@ -181,7 +181,7 @@ def test_constant_columns_are_seen_however_they_are_counted(value):
 def test_sums_that_64_bits_do_not_hold_are_refused_and_change_nothing():
     moments = VectorMoments(1, 1).update(vector_integers(0, 2000, 2, LARGEST_EXACT, np.int64))
     with pytest.raises(OverflowError, match="64 bits"):
-        for _ in range(64):
+        for _ in range(5):
             before = state(moments)
             moments.merge(moments)
     assert state(moments) == before

@@ -183,9 +183,12 @@ def test_a_decomposition_that_fails_changes_nothing(where, monkeypatch):
     for resu in (VectorReSU(**SMALL, n_components=2), VectorReSU(**SMALL, n_components=2).fit(X)):
         before = state(resu)
         monkeypatch.setattr(resu_vector, where, fails)
-        with pytest.raises(linalg.LinAlgError):
-            resu.fit(X)
-        assert state(resu) == before
+        for call in (resu.fit, resu.partial_fit):
+            if where == "principal_directions" and call == resu.partial_fit and hasattr(resu, "moments_"):
+                continue  # the projection is there
+            with pytest.raises(linalg.LinAlgError):
+                call(X)
+            assert state(resu) == before
         monkeypatch.undo()
 
 
