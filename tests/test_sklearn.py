@@ -51,7 +51,9 @@ def test_flat_columns_are_the_responses_in_the_order_of_their_names():
     assert np.array_equal(flat.transform(x)[:, names.index("right_off1")], deep.transform(x)[:, 1, 3])
 
 
-CHANGED = {"memory": 3, "horizon": 2, "n_units": 1, "center": False, "ridge": 0.5, "flat": True}
+CHANGED = {
+    "memory": 3, "horizon": 2, "n_units": 1, "center": False, "ridge": 0.5, "flat": True, "absolute_ridge": 0.25,
+}  # fmt: skip
 
 
 def test_parameters_set_after_a_fit_count_from_the_next_fit_on():
