@@ -197,7 +197,7 @@ def rebuild_part(found: Mapping[str, Any]) -> str:
         "## How to rebuild\n\n"
         "`make report` rebuilds pages and figures from `results/cells/`, in seconds and without a difference; "
         f'`make reproduce STAGES="9c"` runs a stage anew (all: {duration(seconds)} on 2 CPU cores). '
-        "README.md lists all pages; each gives commands, costs and commits.\n"
+        "README.md lists all pages.\n"
     )
 
 
