@@ -25,7 +25,7 @@ from stage_io import guard, require_positive
 from stage_report import Report
 from stage_run import Run, Stage
 
-ORIGINAL: dict[str, dict[ArmName, str]] = {  # of an expert of its own, see demonstrations.TASKS
+ORIGINAL: dict[str, dict[ArmName, str]] = {  # of an expert of its own, like `Task.first`
     "space_invaders": {"expert": "about 350", "resu mlp": "352"},
     "breakout": {"expert": "38", "resu mlp": "17.4 +- 2.1"},
     "asteroids": {"expert": "sweeps and fires at random", "resu mlp": "validation accuracy .25"},
@@ -110,14 +110,15 @@ def cells(run: Run) -> dict[ArmName, list[dict[str, Any]]]:
 def report(c: Config, found: dict[ArmName, list[dict[str, Any]]]) -> Report:
     """Table, verdicts, figure."""
     task = TASKS[c.game]
+    its = imitated(c) == task.first  # an expert of the original's kind: with another its figures are no comparison
     return clone_cells.report(
         found,
         task.margin,
         f"{task.label}, imitating the {imitated(c)} expert, sticky {c.sticky:g}",
-        original=ORIGINAL.get(c.game),
+        original=ORIGINAL.get(c.game) if its else None,
         left_out=() if c.dagger_rounds or c.smoke else [arm for arm in Config.rows if arm not in found],
         target=TARGETS.get(c.game) if imitated(c) == task.best else None,
-        reported=REPORTED.get(c.game),
+        reported=REPORTED.get(c.game) if its else None,
         reported_label="original (an expert of its own)",
     )
 
