@@ -33,7 +33,7 @@ def test_stages_share_cells_and_a_rerun_computes_nothing(house):
         assert (house.root / f"results/smoke/{name}.npz").read_bytes() == arrays[name]
     assert {path: path.stat().st_mtime_ns for path in shelf.iterdir()} == cells
     assert {path: path.stat().st_mtime_ns for path in (house.root / "data/smoke/heads").iterdir()} == heads
-    assert len([path for path in cells if "arm_native" in path.name]) == 5  # of Pong 2 seeds, of Breakout 3, for all stages
+    assert len([path for path in cells if "arm_native" in path.name]) == 5  # 2 seeds of Pong, 3 of Breakout
 
 
 REFUSED = (
