@@ -65,18 +65,24 @@ def as_grid(value: Any) -> tuple[int, int]:
         raise ValueError(f"grid must be two positive whole numbers (rows, columns), not {value!r}") from error
 
 
+def _as_table(x: Any, letter: str, columns: str) -> np.ndarray:
+    """x as (T, P), P >= 1: (T,) becomes (T, 1). Raises ValueError in these words."""
+    x = np.asarray(x)
+    if x.ndim == 1:
+        x = x[:, None]
+    if x.ndim != 2:
+        raise ValueError(f"expected an array (T,) or (T, {letter}), not one of shape {x.shape}")
+    if not x.shape[1]:
+        raise ValueError(f"the input has no {columns}: shape {x.shape}")
+    return x
+
+
 def as_series(x: Any) -> np.ndarray:
     """x as (T, P), C-contiguous uint8 or finite float64; (T,) becomes (T, 1).
 
     Raises   ValueError naming what is wrong: dimensions, no series, dtype, NaN or infinity, numbers beyond 1e300.
     """
-    x = np.asarray(x)
-    if x.ndim == 1:
-        x = x[:, None]
-    if x.ndim != 2:
-        raise ValueError(f"expected an array (T,) or (T, P), not one of shape {x.shape}")
-    if not x.shape[1]:
-        raise ValueError(f"the input has no series: shape {x.shape}")
+    x = _as_table(x, "P", "series")
     if x.dtype == np.uint8:
         return np.ascontiguousarray(x)
     if x.dtype.kind not in "fiub":
@@ -101,13 +107,7 @@ def as_vectors(x: Any) -> np.ndarray:
     (T,) becomes (T, 1); larger integers become float64. Nothing is copied but for that.
     Raises   ValueError naming what is wrong: dimensions, no columns, dtype, NaN or infinity, numbers beyond 1e140.
     """
-    x = np.asarray(x)
-    if x.ndim == 1:
-        x = x[:, None]
-    if x.ndim != 2:
-        raise ValueError(f"expected an array (T,) or (T, D), not one of shape {x.shape}")
-    if not x.shape[1]:
-        raise ValueError(f"the input has no columns: shape {x.shape}")
+    x = _as_table(x, "D", "columns")
     if x.dtype.kind not in "fiub":
         raise ValueError(f"expected integers or real numbers, not dtype {x.dtype}")
     if x.dtype == np.bool_:

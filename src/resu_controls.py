@@ -13,7 +13,7 @@ from scipy import linalg
 from resu_checks import as_count, as_grid
 from resu_conv import ReSUEncoder
 from resu_core import fix_signs
-from resu_layers import as_episode
+from resu_layers import as_episode, cell_edges
 from resu_online import flags_of
 from resu_patch_layers import PatchLayer
 
@@ -31,8 +31,7 @@ class RawPixels:
     ) -> None:
         self.n_frames, self.shape = as_count("n_frames", n_frames), (int(shape[0]), int(shape[1]))
         self.grid = None if grid is None else as_grid(grid)
-        if self.grid is not None and (self.grid[0] > self.shape[0] or self.grid[1] > self.shape[1]):
-            raise ValueError(f"{self.grid} cells do not fit into frames of {self.shape} pixels")
+        self._edges = None if self.grid is None else cell_edges(self.grid, self.shape)
 
     @property
     def dtype(self) -> type:
@@ -49,8 +48,8 @@ class RawPixels:
         frames = as_episode(frames)
         if frames.shape[1:] != self.shape:
             raise ValueError(f"frames are {frames.shape[1:]} pixels, but this code is of {self.shape}")
-        if self.grid is not None:
-            rows, columns = (np.arange(n + 1) * size // n for n, size in zip(self.grid, self.shape, strict=True))
+        if self._edges is not None:
+            rows, columns = self._edges
             sums = np.add.reduceat(frames, rows[:-1], axis=1, dtype=np.int64)
             sums = np.add.reduceat(sums, columns[:-1], axis=2)
             frames = (sums / np.outer(np.diff(rows), np.diff(columns))).astype(np.float32)

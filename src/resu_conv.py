@@ -175,7 +175,7 @@ class ReSUEncoder:
         if moments.n_series != height * width:
             raise ValueError(f"these moments hold {moments.n_series} pixels, not {height} x {width}")
         absolute = self.absolute_ridge * 255.0**2
-        directions = resu_core.canonical_directions(moments, self.n_units, self.ridge, absolute_ridge=absolute)
+        directions = resu_core.canonical_directions(moments, self.n_units, self.ridge, self.center, absolute)
         mean = moments.mean if self.center else np.zeros(height * width)
         return FirstLayer.build(directions.filters, directions.correlations, mean.reshape(height, width), self.grid)
 

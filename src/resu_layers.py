@@ -56,6 +56,17 @@ def expect(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
         raise ValueError(f"{name} is {array.dtype} {array.shape} where finite float64 {shape} is expected")
 
 
+def cell_edges(grid: tuple[int, int], shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Where the rows and the columns of pooling cells begin, and the last ones end: floor(i H / n) for n over H pixels.
+
+    grid   (rows, columns)     shape   (H, W)      Raises  ValueError if there are more of them than pixels.
+    """
+    if grid[0] > shape[0] or grid[1] > shape[1]:
+        raise ValueError(f"a grid of {grid} cells does not fit frames of {shape[0]} x {shape[1]} pixels")
+    rows, columns = (np.arange(n + 1) * size // n for n, size in zip(grid, shape, strict=True))
+    return rows, columns
+
+
 @dataclass(frozen=True)
 class FirstLayer:
     """A fitted layer 1 and the numbers in which it is computed; made by `build`.
@@ -86,8 +97,6 @@ class FirstLayer:
                   grey value.
         """
         height, width = mean.shape
-        if grid[0] > height or grid[1] > width:
-            raise ValueError(f"a grid of {grid} cells does not fit frames of {height} x {width} pixels")
         if not (mean.min() > -0.5 and mean.max() < 255.5):  # decayed sums may round to a little more than 255
             raise ValueError(f"means must be grey values in 0 .. 255, not in {mean.min():g} .. {mean.max():g}")
         reach = 255.0 * np.abs(filters).sum(axis=1) + further
@@ -96,7 +105,7 @@ class FirstLayer:
         scale = 2.0 ** np.floor(RESPONSE_BITS - np.log2(reach))
         taps = np.rint(filters * scale[:, None])
         bias = -np.rint(taps.sum(axis=1)[:, None] * mean.ravel())
-        row_edges, column_edges = (np.arange(n + 1) * size // n for n, size in zip(grid, mean.shape, strict=True))
+        row_edges, column_edges = cell_edges(grid, (height, width))
         rows, columns = (np.repeat(np.arange(len(e) - 1), np.diff(e)) for e in (row_edges, column_edges))
         cell_of = (rows[:, None] * grid[1] + columns).astype(np.int32).ravel()
         gain = np.tile(1 / scale, 2) / np.bincount(cell_of)[:, None]

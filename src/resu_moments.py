@@ -144,11 +144,6 @@ class LagMoments:
         return 0 if self.counted is None else self.counted.n
 
     @property
-    def n_open(self) -> int:
-        """Steps of the open episode that the next update's windows may begin with, at most L - 1."""
-        return 0 if self._tail is None else len(self._tail)
-
-    @property
     def exact(self) -> bool:
         """True while every sum is an integer."""
         return self.counted is None or self.counted.exact

@@ -100,26 +100,32 @@ class StreamingReSU:
             (frames[begin:end].reshape(end - begin, -1), begin in begins or (begin == 0 and new_episode))
             for begin, end in pairwise([*sorted({0, *begins}), len(frames)])
         ]
-        if self.start == "replace" and not self.n_chunks:
-            moments = LagMoments(self.moments.memory, self.moments.horizon, self.moments.center)
-        elif self.clock == "sums":
-            moments = self.moments.copy().decay(self.alpha)
-        else:
-            moments = self.moments.copy().weigh(self._weight(parts))
+        moments = self._before()
         for x, anew in parts:
             moments.update(x, new_episode=anew)
+        if self.clock == "average":
+            moments = self._averaged(moments)
         self.moments, self.frame_shape, self.n_chunks = moments, (height, width), self.n_chunks + 1
         return self
 
-    def _weight(self, parts: Sequence[tuple[np.ndarray, bool]]) -> float:
-        """By which all earlier sums are multiplied so that they weigh alpha, and these parts 1 - alpha."""
-        windows, open_steps = 0, self.moments.n_open
-        for x, anew in parts:
-            steps = len(x) + (0 if anew else open_steps)
-            windows += max(min(steps - self.moments.n_lags + 1, len(x)), 0)
-            open_steps = min(steps, self.moments.n_lags - 1)
-        before = self.moments.n_windows
-        return self.alpha / (1 - self.alpha) * windows / before if windows and before else 1.0
+    def _replaces(self) -> bool:
+        """Whether the next chunk takes the place of what is there."""
+        return self.start == "replace" and not self.n_chunks
+
+    def _before(self) -> LagMoments:
+        """To what a chunk is added: what was there, as it weighs beside it; or no windows, only the open episode."""
+        if self._replaces():
+            return LagMoments(self.moments.memory, self.moments.horizon, self.moments.center)
+        before = self.moments.copy()
+        return before.decay(self.alpha) if self.clock == "sums" else before.subtract(self.moments)
+
+    def _averaged(self, chunk: LagMoments) -> LagMoments:
+        """A chunk's moments beside those before, alpha to 1 - alpha; a chunk without windows weighs nothing."""
+        before, windows = self.moments.copy(), self.moments.n_windows
+        if self._replaces() or not windows:
+            return chunk
+        share = self.alpha / (1 - self.alpha) * chunk.n_windows / windows
+        return chunk.merge(before.weigh(share) if share else before)
 
     def refit(self) -> resu_conv.ReSUEncoder:
         """A new encoder fitted to the present moments; earlier encoders stay as they are.

@@ -5,7 +5,7 @@ K = 4 filters of m = 8 taps, newest first; T steps.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,15 @@ from enduro_expert import EnduroExpert
 from filter_shapes import cosine
 from recipes import RecipeName
 from resu_conv import ReSUEncoder
-from resu_core import canonical_directions
 from stage_run import Run, late, measured
 
 # How moments become filters: ours, a guess with a relative ridge that gives the original's top correlations in Pong,
-# Breakout and Enduro, and the better guess of `recipes`: centre pixels?, relative ridge, absolute ridge [grey values^2]
-RECIPES = {"centred": (True, 1e-6, 0.0), "uncentred": (False, 5e-3, 0.0), "original": (False, 0.0, 1.5e-3 * 255**2)}
+# Breakout and Enduro, and the better guess of `recipes`: options of `ReSUEncoder`
+RECIPES: dict[str, Mapping[str, Any]] = {
+    "centred": {},
+    "uncentred": {"center": False, "ridge": 5e-3},
+    "original": recipes.RECIPES["original"].encoder,
+}
 SOURCE, TARGETS = "pong", ("asteroids", "enduro")
 CLOCKS: dict[RecipeName, dict[str, float]] = {  # of streams: weight of the past per chunk
     "ours": {"adding": 1.0, "forgetting": 0.9, "forgetting fast": 0.8},
@@ -81,10 +84,10 @@ def fit_all(run: Run, s: Fits) -> dict[str, Any]:
     """Filters and correlations of every game under random play: {recipe: {game: {"filters", "correlations"}}}."""
     found: dict[str, Any] = {recipe: {} for recipe in RECIPES}
     for game in GAMES:
-        moments = ReSUEncoder().fit(random_play(run.data, game, s.n_frames, s.seed).episode_frames()).moments_
+        plain = ReSUEncoder().fit(random_play(run.data, game, s.n_frames, s.seed).episode_frames())
         for recipe, options in RECIPES.items():
-            directions = canonical_directions(moments, 4, *options[1::-1], options[2])
-            found[recipe][game] = {"filters": directions.filters, "correlations": directions.correlations}
+            fitted = ReSUEncoder(**options).fit_moments(plain.moments_, plain.mean_.shape)
+            found[recipe][game] = {"filters": fitted.filters_, "correlations": fitted.correlations_}
     return found
 
 

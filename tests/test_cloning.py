@@ -44,7 +44,7 @@ def test_pooled_pixels_are_means_of_the_cells_that_encoders_pool_over(buffer):
     ]  # fmt: skip
     found = code.encode(frames)
     assert found.dtype == np.float32 and np.array_equal(found[5], np.array(wanted, np.float32))
-    with pytest.raises(ValueError, match="do not fit into frames"):
+    with pytest.raises(ValueError, match=r"a grid of .* does not fit frames of 84 x 84 pixels"):
         RawPixels(2, grid=(85, 1))
 
 

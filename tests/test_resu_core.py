@@ -175,6 +175,18 @@ def test_an_absolute_ridge_has_the_unit_of_a_variance(factor):
     assert np.array_equal(ReSU(absolute_ridge=0.3).fit(1e200 * x).filters_, ReSU().fit(1e200 * x).filters_)
 
 
+@pytest.mark.parametrize("center", [False, True])
+def test_an_encoder_centres_as_it_is_told_whatever_the_moments_say(center):
+    frames = screens(np.random.default_rng(5), 300, (6, 5), 0.3)
+    options = dict(memory=4, horizon=3, n_units=2, grid=(1, 1))
+    wanted = ReSUEncoder(center=center, **options).fit([frames])
+    moments = LagMoments(4, 3, center=not center).update(frames.reshape(300, -1))
+    found = ReSUEncoder(center=center, **options).fit_moments(moments, (6, 5))
+    assert np.array_equal(found.filters_, wanted.filters_) and np.array_equal(found.mean_, wanted.mean_)
+    other = ReSUEncoder(center=not center, **options).fit([frames])
+    assert not np.array_equal(found.filters_, other.filters_)  # negative control
+
+
 def test_an_encoder_measures_it_in_shares_of_255():
     frames = screens(np.random.default_rng(5), 300, (6, 5), 0.3)
     options = dict(memory=4, horizon=3, n_units=2, center=False, ridge=0.0, absolute_ridge=1.5e-3)
