@@ -159,10 +159,8 @@ def cells(run: Run) -> Cells:
         explore = c.steps if arm.as_original else c.slow_explore if arm.slow else c.explore
         left = LEFT if arm.as_original else Recipe.epsilon
         recipe = Recipe(stops(c, arm)[-1], c.segment, replay=c.replay, watch=c.watch, explore=explore, epsilon=left)
-        return Setting(
-            seed, GAME, arm.view, c.n_frames, c.memory, c.grid, c.games, c.epsilon, c.max_steps, recipe=recipe,
-            evaluate_at=(c.steps,),
-        )  # fmt: skip
+        same = {name: getattr(c, name) for name in ("n_frames", "memory", "grid", "games", "epsilon", "max_steps")}
+        return Setting(seed, GAME, arm.view, **same, recipe=recipe, evaluate_at=(c.steps,))
 
     return run.cells(measure, {name: [setting(ARMS[name], seed) for seed in range(c.seeds)] for name in c.arms})
 

@@ -168,10 +168,8 @@ def cells(run: Run) -> Cells:
     for view in views_of(c):
         segment = c.segment if view == "features" else c.frames_segment
         recipe = Recipe(steps_of(c, view), segment, c.n_envs, learning_rate=RATES[view])
-        setting = Setting(
-            c.first_seed, c.game, view, c.n_frames, c.memory, c.grid, c.games, 0.0, c.max_steps, recipe=recipe,
-            start=c.start,
-        )  # fmt: skip
+        same = {name: getattr(c, name) for name in ("n_frames", "memory", "grid", "games", "max_steps")}
+        setting = Setting(c.first_seed, c.game, view, **same, epsilon=0.0, recipe=recipe, start=c.start)
         if c.start == "clone":
             clone, code = saved_clone(run, CLONES[c.game])
             rate, entropy = GENTLE

@@ -86,6 +86,25 @@ def probe(features: np.ndarray, targets: np.ndarray, split: Split, scale: bool =
     metric    what is reported, and what the ridge strength of each target is chosen by: `r2` or `auc`
     Raises    ValueError if features and targets differ in length or a needed target is not finite.
     """
+    predictions = ridge(features, targets, split, STRENGTHS, scale)
+    return _chosen(targets, split, predictions, STRENGTHS, metric)
+
+
+def ridge(
+    features: np.ndarray,
+    targets: np.ndarray,
+    split: Split,
+    strengths: Sequence[float],
+    scale: bool = True,
+    precision: type = np.float64,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """What ridge regressions of the targets on the features predict.
+
+    strengths   fractions of the mean eigenvalue of the features' covariance
+    precision   of the products of features: float32 takes half as long
+    Returns     for each strength: of the validation samples (., Q) and of the test samples (., Q)
+    Raises      ValueError as `probe`.
+    """
     _check(len(features), targets, split)
     scaling = Scaling.fit(features, split.train)
     if not scale:
@@ -94,7 +113,7 @@ def probe(features: np.ndarray, targets: np.ndarray, split: Split, scale: bool =
     middle = targets[split.train].mean(axis=0)
     for i in range(0, len(split.train), CHUNK):
         chosen = split.train[i : i + CHUNK]
-        part = _standardised(features, chosen, scaling).astype(np.float64)
+        part: np.ndarray = _standardised(features, chosen, scaling).astype(precision, copy=False)
         gram += part.T @ part
         cross += part.T @ (targets[chosen] - middle)
 
@@ -104,11 +123,11 @@ def probe(features: np.ndarray, targets: np.ndarray, split: Split, scale: bool =
 
     mean_eigenvalue = np.trace(gram) / len(gram) or 1.0  # features that never vary predict the mean
     predictions = []
-    for strength in STRENGTHS:
+    for strength in strengths:
         loaded = gram + strength * mean_eigenvalue * np.eye(len(gram))
         weights = linalg.solve(loaded, cross, assume_a="pos", overwrite_a=True).astype(np.float32)
         predictions.append((predict(weights, split.validation), predict(weights, split.test)))
-    return _chosen(targets, split, predictions, STRENGTHS, metric)
+    return predictions
 
 
 def probe_lagged_frames(

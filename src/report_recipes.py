@@ -73,13 +73,15 @@ def summary(results: Mapping[str, Any]) -> str:
     if not rows:
         return "(missing: nothing was measured under the original's recipe)"
     moved = [row for row in rows if row["the recipe"] != SAME]
-    text = f"Under its recipe as inferred {len(rows) - len(moved)} of {len(rows)} verdicts are the same as under ours"
+    text = (
+        f"Under the original's recipe as inferred {len(rows) - len(moved)} of {len(rows)} verdicts are those under ours"
+    )
     if not moved:
         return text + "."
     listed = "; ".join(
         f"[{row['stage']}] {row['claim of the original']}: {row['verdict']}, {row['its verdict']}" for row in moved
     )
-    return f"{text}, other ones are (ours, its): {listed}."
+    return f"{text}; the others (ours, its): {listed}."
 
 
 def _difference(ours: str, its: str) -> str:

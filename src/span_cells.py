@@ -6,21 +6,18 @@ demonstrations once per code; all heads of a code share these features.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import linalg
 
 import atari_play
 import cloning
-import heads
 import object_labels
 import probes
 from atari_env import MAX_STEPS
 from convnet import ConvPolicy
-from dense_head import CHUNK
 from players import TASKS, demonstrations
 from span_design_cells import Part, Point
 from stage_run import Run, late, measured
@@ -32,8 +29,6 @@ HELD_OUT = 0.1  # share of the frames whose games the MLP does not see
 CUT = {"enduro": 4_000}  # games end here: whole ones last 24,000 steps, of which 60,000 frames hold two and a half
 EXPERTS = {game: task.first for game, task in TASKS.items()} | {"asteroids": "aiming"}  # the first fires at random
 NETWORK_EPOCHS, NETWORK_RATE = 6, 1e-3  # as in stage 6
-
-Found = Mapping[tuple[Point, str], Sequence[Mapping[str, Any]]]  # of a point in a game: a result per seed
 
 
 @dataclass(frozen=True)
@@ -110,30 +105,18 @@ def read_out(
     features  (T, F) float32         truth  (T, Q) float64, finite on the split         classes  (T,) int64
     Each number of the truth, and the actions, have the strength of `STRENGTHS` that is best on validation games.
     """
-    scaling = heads.Scaling.fit(features, split.train)
-    one_hot = np.eye(n_classes)
-
-    def wanted(chosen: np.ndarray) -> np.ndarray:
-        return np.concatenate([truth[chosen], one_hot[classes[chosen]]], axis=1)
-
-    middle = wanted(split.train).mean(axis=0)
-    gram, cross = np.zeros((features.shape[1],) * 2), np.zeros((features.shape[1], len(middle)))
-    for i in range(0, len(split.train), CHUNK):
-        chosen = split.train[i : i + CHUNK]
-        part = (features[chosen] - scaling.mean) * scaling.factor
-        gram += part.T @ part
-        cross += part.T @ (wanted(chosen) - middle)
-    n_truth, load = truth.shape[1], np.trace(gram) / len(gram) or 1.0  # features that never vary predict the mean
-    others = (split.validation, split.test)
-    scores: list[list[np.ndarray]] = []  # by strength: on validation and on test, (Q + 1,) with the accuracy last
-    for strength in STRENGTHS:
-        loaded = gram + strength * load * np.eye(len(gram))
-        weights = linalg.solve(loaded, cross, assume_a="pos", overwrite_a=True).astype(np.float32)
-        scores.append([])
-        for chosen in others:
-            predicted = (features[chosen] - scaling.mean) * scaling.factor @ weights + middle
-            right = np.mean(predicted[:, n_truth:].argmax(axis=1) == classes[chosen])
-            scores[-1].append(np.append(probes.r2(truth[chosen], predicted[:, :n_truth]), right))
+    targets = np.concatenate([truth, np.eye(n_classes)[classes]], axis=1)
+    n_truth, others = truth.shape[1], (split.validation, split.test)
+    scores = [  # by strength: on validation and on test, (Q + 1,) with the accuracy last
+        [
+            np.append(
+                probes.r2(truth[chosen], predicted[:, :n_truth]),
+                np.mean(predicted[:, n_truth:].argmax(axis=1) == classes[chosen]),
+            )
+            for chosen, predicted in zip(others, both, strict=True)
+        ]
+        for both in probes.ridge(features, targets, split, STRENGTHS, precision=np.float32)
+    ]
     validated, tested = np.moveaxis(np.array(scores), 1, 0)
     best = tested[validated.argmax(axis=0), np.arange(n_truth + 1)]
     return Reading(best[:-1], float(best[-1]))
@@ -192,14 +175,11 @@ def measure_network(run: Run, s: Network) -> dict[str, Any]:
 
 def settings(part: Part, game: str, c: Any) -> list[Setting]:
     """The cells of a part in one game; c: the stage's options."""
-    point = part.point
-    return [
-        Setting(
-            game, seed, point.memory, point.n_units, point.n_features, part.codes, part.trained, part.played,
-            c.n_frames, c.games, c.epochs, c.max_steps,
-        )
-        for seed in range(c.centre_seeds if part.centre else c.seeds)
-    ]  # fmt: skip
+    point = {name: getattr(part.point, name) for name in ("memory", "n_units", "n_features")}
+    heads = {name: getattr(part, name) for name in ("codes", "trained", "played")}
+    options = {name: getattr(c, name) for name in ("n_frames", "games", "epochs", "max_steps")}
+    seeds = range(c.centre_seeds if part.centre else c.seeds)
+    return [Setting(game=game, seed=seed, **point, **heads, **options) for seed in seeds]
 
 
 def cells(run: Run, parts: Sequence[Part]) -> dict[tuple[Point, str], list[dict[str, Any]]]:

@@ -6,7 +6,7 @@ and half of the corners: those of K = 1 and those of K = m meet every m and ever
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +73,9 @@ class Point:
             return resu_controls.random_filters(fitted, seed)
         made = {PCA: resu_controls.temporal_pca, DCT: resu_controls.dct, DIFFERENCES: resu_controls.frame_differences}
         return made[name](fitted) if name in made else fitted
+
+
+Found = Mapping[tuple[Point, str], Sequence[Mapping[str, Any]]]  # of a point in a game: a result per seed
 
 
 def grid_of(n_cells: int) -> tuple[int, int]:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 import span_design_cells as design
 import stats_ci
-from span_design_cells import CANONICAL, CENTRE, PCA, RANDOM, ROTATED, Part, Point
+from span_design_cells import CANONICAL, CENTRE, PCA, RANDOM, ROTATED, Found, Part, Point
 from stats_ci import Verdict
-
-Found = Mapping[tuple[Point, str], Sequence[Mapping[str, Any]]]  # of a point in a game: a result per seed
 
 RIDGE, MLP, OBJECTS, PLACES, SPEEDS, SCORE = "ridge", "mlp", "objects", "places", "speeds", "score"
 METRICS = {

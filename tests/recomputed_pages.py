@@ -211,9 +211,11 @@ def both_recipes(claims: Sequence[Any]) -> list[tuple[Any, list[Any], list[tuple
 def check_recipes_summary(text: str) -> None:
     its = [(claim, [word for word, _ in said]) for claim, _, said in both_recipes(CLAIMS)]
     moved = [(claim, said) for claim, said in its if len(set(said)) > 1]
-    sentence = f"Under its recipe as inferred {len(its) - len(moved)} of {len(its)} verdicts are the same as under ours"
+    sentence = (
+        f"Under the original's recipe as inferred {len(its) - len(moved)} of {len(its)} verdicts are those under ours"
+    )
     listed = "; ".join(f"[{claim.stage}] {claim.text}: {', '.join(said)}" for claim, said in moved)
-    assert sentence + (f", other ones are (ours, its): {listed}." if moved else ".") in text, (sentence, listed)
+    assert sentence + (f"; the others (ours, its): {listed}." if moved else ".") in text, (sentence, listed)
 
 
 def check_recipes_table(text: str, claims: Sequence[Any]) -> int:

@@ -351,7 +351,7 @@ def test_a_claim_is_judged_under_both_recipes(its, word):
     assert (row["verdict"], row["the recipe"]) == ("stands", word)
     assert row["our recipe [95 % interval]"] == "0.020 [0.010, 0.030], n = 5"
     text = report_recipes.summary(under_both((0.01, 0.03), its))
-    assert ("1 of 1 verdicts are the same" in text) == (word == "changes nothing")
+    assert ("1 of 1 verdicts are those under ours." in text) == (word == "changes nothing")
     assert ("ball's velocity: L2 above L1: stands" in text) == (word != "changes nothing")
 
 

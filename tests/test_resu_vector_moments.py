@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import resu_files
+import damage
 import resu_vector_moments
 from resu_checks import LARGEST_EXACT, as_vectors
 from resu_moments import LagMoments
@@ -272,18 +272,10 @@ DAMAGED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [*DAMAGED, "truncated", "missing", "lacks"])
-def test_files_that_do_not_fit_are_refused(name, tmp_path):
+@pytest.mark.parametrize("way", [*DAMAGED, *damage.WAYS])
+def test_files_that_do_not_fit_are_refused(way, tmp_path):
     path = tmp_path / "moments.npz"
     VectorMoments(2, 1).update(FLOATS).end_episode().save(path)
-    if name == "missing":
-        path.unlink()
-    elif name == "truncated":
-        path.write_bytes(path.read_bytes()[:-200])
-    else:
-        data = resu_files.read_npz(path)
-        if name == "lacks":
-            del data["tail"]
-        resu_files.write_npz(path, **(data | ({name: DAMAGED[name]} if name in DAMAGED else {})))
+    damage.damage(path, way, DAMAGED, "tail")
     with pytest.raises((ValueError, FileNotFoundError), match=r"moments\.npz"):
         VectorMoments.load(path)

@@ -8,7 +8,7 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import check_estimator
 
-import resu_files
+import damage
 import resu_vector
 from resu_core import rectify
 from resu_vector import VectorMoments, VectorReSU
@@ -212,18 +212,10 @@ DAMAGED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [*DAMAGED, "truncated", "missing", "lacks"])
-def test_files_that_do_not_fit_are_refused(name, tmp_path):
+@pytest.mark.parametrize("way", [*DAMAGED, *damage.WAYS])
+def test_files_that_do_not_fit_are_refused(way, tmp_path):
     path = tmp_path / "resu.npz"
     VectorReSU(**SMALL).fit(X).save(path)
-    if name == "missing":
-        path.unlink()
-    elif name == "truncated":
-        path.write_bytes(path.read_bytes()[:-200])
-    else:
-        data = resu_files.read_npz(path)
-        if name == "lacks":
-            del data["mean_"]
-        resu_files.write_npz(path, **(data | ({name: DAMAGED[name]} if name in DAMAGED else {})))
+    damage.damage(path, way, DAMAGED, "mean_")
     with pytest.raises((ValueError, FileNotFoundError), match=r"resu\.npz"):
         VectorReSU.load(path)
