@@ -149,7 +149,7 @@ def _figures(
     curves: Mapping[tuple[str, str], tuple[list[int], np.ndarray]],
     rewards: Rewards,
 ) -> dict[str, Callable[[], figures.Figure]]:
-    n = f"{c.n_frames:,} frames per game, {c.seeds} seeds"
+    n = f"{c.n_frames:,} frames per game, {c.seeds} seeds{recipes.label(c.recipe)}"
     auc = {
         TITLES[game]: {code: np.array([cell["auc"][code] for cell in its]) for code in codes_of(rewards)}
         for game, its in rewards.items()

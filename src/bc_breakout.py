@@ -235,7 +235,7 @@ def _scores(c: Config, means: Mapping[str, np.ndarray]) -> figures.Figure:
         "", means, REPORTED, "original (bar: its standard error)", figures_rows.around(means[FITTED], margin),
         f"fitted on Breakout +- {margin:g}", unit="score per game",
     )  # fmt: skip
-    title = f"Breakout, imitating the {setup_of(c).expert(TARGET)} expert, sticky {c.sticky:g}"
+    title = f"Breakout, imitating the {setup_of(c).expert(TARGET)} expert, sticky {c.sticky:g}{recipes.label(c.recipe)}"
     return figures.page(f"{title}, n = {c.seeds} seeds x {c.games} games", [figures_rows.Rows([panel])])
 
 
@@ -254,7 +254,7 @@ def _drift(c: Config, curves: Mapping[str, tuple[Sequence[int], np.ndarray]]) ->
             for name, (frames, values) in curves.items()
         ]  # fmt: skip
         blocks.append(figures_curves.Plots(plots, "|cosine| with the Pong twin", 2.3))
-    title = f"A Pong encoder streamed on Breakout, sticky {c.sticky:g}, n = {c.seeds} seeds"
+    title = f"A Pong encoder streamed on Breakout, sticky {c.sticky:g}, n = {c.seeds} seeds{recipes.label(c.recipe)}"
     return figures.page(f"{title}\nits filters and their Pong twins", blocks)
 
 

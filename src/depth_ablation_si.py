@@ -132,7 +132,7 @@ def _figure(c: Config, r2: Mapping[str, np.ndarray], spectra: Mapping[str, np.nd
     ]  # fmt: skip
     half = -(-len(panels) // 2)
     return figures.page(
-        f"Space Invaders, random play, {c.n_frames:,} frames per seed, n = {c.seeds} seeds\n"
+        f"Space Invaders, random play, {c.n_frames:,} frames per seed, n = {c.seeds} seeds{recipes.label(c.recipe)}\n"
         "ridge probes, split by episode",
         [
             figures_rows.Rows(panels[:half]),

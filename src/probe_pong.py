@@ -129,7 +129,8 @@ def _verdicts(target: str, r2: dict[str, np.ndarray]) -> list[Verdict]:
 
 def _figure(c: Config, codes: list[str], r2: dict[str, np.ndarray]) -> figures.Figure:
     return figures_rows.quantities(
-        f"Pong, random play, {c.n_frames:,} frames per seed, n = {c.seeds} seeds\nridge probes, split by episode"
+        f"Pong, random play, {c.n_frames:,} frames per seed, n = {c.seeds} seeds\n"
+        f"ridge probes, split by episode{recipes.label(c.recipe)}"
         + ("" if c.max_over == OBSERVED else "; the newest frame alone is observed"),
         {target: {code: of_target(r2[code], target) for code in codes} for target in TARGETS},
         {name: target.original for name, target in TARGETS.items()},

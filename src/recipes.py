@@ -43,6 +43,11 @@ def adds(recipe: RecipeName) -> bool:
     return RECIPES[recipe].stream.get("clock", "sums") == "sums"
 
 
+def label(recipe: RecipeName) -> str:
+    """What titles of figures add to say so."""
+    return "" if recipe == "ours" else ", the original's recipe"
+
+
 def suffix(recipe: RecipeName) -> str:
     """What sets the files of a recipe's results apart from those of ours."""
     return "" if recipe == "ours" else f"_{recipe}"

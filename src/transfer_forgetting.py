@@ -271,7 +271,7 @@ def _figure(c: Config, means: Mapping[str, np.ndarray]) -> figures.Figure:
         "Breakout, played afterwards", gains, band=(-margin, margin), lines={"no change": 0.0},
         unit="difference of scores",
     )  # fmt: skip
-    title = "Pong before and after adaptation to Breakout"
+    title = f"Pong before and after adaptation to Breakout{recipes.label(c.recipe)}"
     return figures.page(
         f"{title}, n = {c.seeds} seeds x {c.games} games, sticky {c.sticky:g}",
         [

@@ -20,6 +20,7 @@ import numpy as np
 import figures
 import figures_curves
 import figures_rows
+import recipes
 import stats_ci
 import transfer_cells
 from atari_env import MAX_STEPS
@@ -187,7 +188,7 @@ def _figure(c: Config, found: Cells, curve: np.ndarray) -> figures.Figure:
     title = (
         f"Clones on encoders of other games, {c.seeds} seeds (Pong > Breakout {c.breakout_seeds}) x {c.n_games} games"
     )
-    return figures.page(f"{title}\nbelow 9b, by the game that is played", blocks)
+    return figures.page(f"{title}\nbelow 9b, by the game that is played{recipes.label(c.recipe)}", blocks)
 
 
 def _judged(id: str, claim: str, difference: Estimate) -> Verdict:
