@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from resu_event_kernels import LANES, move_by_fours, move_one_by_one
 from resu_moment_kernels import changes
 from resu_numba import njit
 
@@ -48,6 +49,7 @@ class Events(NamedTuple):
               slot t mod m: pixels, differences, how many
     stamp     (P,) int64, the last step in which a pixel's response moved
     moved     (P,) int32, the pixels that moved in the newest step, each once, at the front
+    kept      (P + 1, K) int32, in the same order: their responses before that step
     """
 
     response: np.ndarray
@@ -57,6 +59,7 @@ class Events(NamedTuple):
     counts: np.ndarray
     stamp: np.ndarray
     moved: np.ndarray
+    kept: np.ndarray
 
 
 class Games(NamedTuple):
@@ -85,6 +88,7 @@ def new_events(bank: Bank, n: tuple[int, ...] = ()) -> Events:
         np.empty((*n, m), np.int64),
         np.empty((*n, p), np.int64),
         np.empty((*n, p), np.int32),
+        np.empty((*n, p + 1, k), np.int32),
     )
 
 
@@ -130,39 +134,12 @@ def begin_events(frames, now, bank, events):
 
 @njit()
 def advance_events(old, new, now, bank, events):
-    """Move the events from frame `old` of step now - 1 to frame `new`; returns the length of `events.moved`.
-
-    With e_t = x_t - x_{t-1}, nonzero only at changed pixels, r(t) - r(t-1) = sum_j taps[j] e_{t-j}: work is done only
-    for the changes of the last m steps.
-    """
-    taps, cell_of = bank.taps, bank.cell_of
-    response, sums, places, jumps, counts, stamp, moved = events
-    n_taps, n_filters = taps.shape
-    slot = now % n_taps
-    counts[slot] = _note_changes(old, new, places[slot], jumps[slot])
-    n_moved = 0
-    for j in range(n_taps):
-        slot = (now - j) % n_taps
-        for i in range(counts[slot]):
-            p = places[slot, i]
-            if stamp[p] != now:
-                stamp[p] = now
-                moved[n_moved] = p
-                n_moved += 1
-                cell = sums[cell_of[p]]
-                for k in range(n_filters):
-                    cell[k] -= max(response[p, k], 0)
-                    cell[n_filters + k] -= max(-response[p, k], 0)
-            jump = np.int32(jumps[slot, i])
-            for k in range(n_filters):
-                response[p, k] += taps[j, k] * jump
-    for i in range(n_moved):
-        p = moved[i]
-        cell = sums[cell_of[p]]
-        for k in range(n_filters):
-            cell[k] += max(response[p, k], 0)
-            cell[n_filters + k] += max(-response[p, k], 0)
-    return n_moved
+    """Move the events from frame `old` of step now - 1 to frame `new`; returns the length of `events.moved`."""
+    slot = now % len(bank.taps)
+    events.counts[slot] = _note_changes(old, new, events.places[slot], events.jumps[slot])
+    if bank.taps.shape[1] % LANES == 0:
+        return move_by_fours(now, bank, events)
+    return move_one_by_one(now, bank, events)
 
 
 @njit()
@@ -211,12 +188,12 @@ def encode_step(frames, where, restarted, bank, games):
     games    `Games`, brought up to date
     """
     written = np.empty(bank.gain.shape[0], np.bool_)
-    response, sums, places, jumps, counts, stamp, moved = games.events
+    response, sums, places, jumps, counts, stamp, moved, kept = games.events
     now, out = games.now, games.out
     for b in range(frames.shape[0]):
         if not where[b]:
             continue
-        events = Events(response[b], sums[b], places[b], jumps[b], counts[b], stamp[b], moved[b])
+        events = Events(response[b], sums[b], places[b], jumps[b], counts[b], stamp[b], moved[b], kept[b])
         if restarted[b]:
             now[b] = 0
             begin_events(frames[b : b + 1], 0, bank, events)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Self
 
 import numpy as np
@@ -67,6 +67,18 @@ def cell_edges(grid: tuple[int, int], shape: tuple[int, int]) -> tuple[np.ndarra
     return rows, columns
 
 
+@lru_cache(maxsize=16)
+def _cells(grid: tuple[int, int], shape: tuple[int, int]) -> tuple[np.ndarray, ...]:
+    """`cell_edges`, the cell of each pixel (H * W,) int32, and how many pixels each has (C,) int64; read-only."""
+    row_edges, column_edges = cell_edges(grid, shape)
+    rows, columns = (np.repeat(np.arange(len(e) - 1), np.diff(e)) for e in (row_edges, column_edges))
+    cell_of = (rows[:, None] * grid[1] + columns).astype(np.int32).ravel()
+    found = row_edges, column_edges, cell_of, np.bincount(cell_of)
+    for array in found:
+        array.setflags(write=False)
+    return found
+
+
 @dataclass(frozen=True)
 class FirstLayer:
     """A fitted layer 1 and the numbers in which it is computed; made by `build`.
@@ -105,10 +117,8 @@ class FirstLayer:
         scale = 2.0 ** np.floor(RESPONSE_BITS - np.log2(reach))
         taps = np.rint(filters * scale[:, None])
         bias = -np.rint(taps.sum(axis=1)[:, None] * mean.ravel())
-        row_edges, column_edges = cell_edges(grid, (height, width))
-        rows, columns = (np.repeat(np.arange(len(e) - 1), np.diff(e)) for e in (row_edges, column_edges))
-        cell_of = (rows[:, None] * grid[1] + columns).astype(np.int32).ravel()
-        gain = np.tile(1 / scale, 2) / np.bincount(cell_of)[:, None]
+        row_edges, column_edges, cell_of, area = _cells(grid, (height, width))
+        gain = np.tile(1 / scale, 2) / area[:, None]
         taps, bias = np.ascontiguousarray(taps.T, np.int32), np.ascontiguousarray(bias, np.int32)
         return cls(filters, correlations, mean, Bank(taps, bias, cell_of, row_edges, column_edges, gain, 1 / scale))
 

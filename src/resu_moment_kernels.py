@@ -213,3 +213,38 @@ def lagged_spectra(spectra, start, stop, out):
                     for j in range(width):
                         row[j] += real * later[j] + imaginary * turned[j]
         out[:, f] += total
+
+
+@njit(nogil=True)
+def window_sums_u8(x, n_windows, total, sums):
+    """Sums over all windows of uint8 frames x (T, P), by position: sums (L, P) int64, filled; T = N + L - 1.
+
+    total   (P,) int64, sum over all T frames
+    """
+    n_lags, n_pixels = sums.shape
+    sums[0] = total
+    for t in range(n_windows, len(x)):
+        for p in range(n_pixels):
+            sums[0, p] -= x[t, p]
+    for a in range(1, n_lags):
+        for p in range(n_pixels):
+            sums[a, p] = sums[a - 1, p] - x[a - 1, p] + x[n_windows + a - 1, p]
+
+
+@njit(nogil=True)
+def about_integers(sums, n, shift, rest, cross):
+    """Integer sums (L, P) of n windows about integers shift (P,): rest = sums - n shift, cross = sums @ shift.
+
+    rest (L, P), cross (L,) int64: filled     Returns   the largest |rest|
+    """
+    n_lags, n_series = sums.shape
+    largest = np.int64(0)
+    for a in range(n_lags):
+        products = np.int64(0)
+        for p in range(n_series):
+            products += sums[a, p] * shift[p]
+            rest[a, p] = sums[a, p] - n * shift[p]
+        cross[a] = products
+        for p in range(n_series):
+            largest = max(largest, abs(rest[a, p]))
+    return largest

@@ -73,10 +73,16 @@ def count_windows(x: np.ndarray, n_lags: int, method: str = "dense") -> WindowSu
         x = times_power(x, -exponent)
     products, total = _lag_products(x, n_lags, method)
     gram, sums = np.zeros((n_lags, n_lags), products.dtype), np.empty((n_lags, x.shape[1]), products.dtype)
+    if exact:  # the next position has one step more and one less: nothing is lost by counting on from there
+        resu_moment_kernels.window_sums_u8(x, n_windows, total, sums)
+        row, column = np.triu_indices(n_lags)
+        steps = [products[:n_windows].sum(axis=0, keepdims=True), products[n_windows:] - products[: n_lags - 1]]
+        gram[row, column] = gram[column, row] = np.cumsum(np.concatenate(steps), axis=0)[row, column - row]
+        return WindowSums(n_windows, gram, sums, shift, exponent)
     for k in range(n_lags):
         for a in range(n_lags - k):
             gram[a, a + k] = gram[a + k, a] = products[a : a + n_windows, k].sum()
-    first, last = (part.astype(sums.dtype) for part in (x[: n_lags - 1], x[n_windows:]))
+    first, last = x[: n_lags - 1], x[n_windows:]
     sums[0] = total - last.sum(axis=0)  # steps 0 .. N - 1
     for a in range(1, n_lags):
         sums[a] = sums[a - 1] - first[a - 1] + last[a - 1]

@@ -1,10 +1,16 @@
-"""Numba's compiler as this library uses it: what was compiled is kept on disk, wherever a folder can be written."""
+"""Numba's compiler as this library uses it: what was compiled is kept on disk, wherever a folder can be written.
+
+Numba compiles a function anew when its own file has changed, though it holds copies of functions from other files.
+Here it does so when any file of kernels has changed: a newer version never runs what an older one left.
+"""
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -19,7 +25,7 @@ def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 
     def compiled(function: Callable[..., Any]) -> Any:
         try:
-            return numba.njit(cache=True, **options)(function)
+            return _stamped(numba.njit(cache=True, **options)(function))
         except RuntimeError as error:  # "cannot cache function: no locator available"
             if "cache" not in str(error):
                 raise
@@ -27,6 +33,22 @@ def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
             return numba.njit(**options)(function)
 
     return compiled
+
+
+def _stamped(dispatcher: Any) -> Any:
+    """The dispatcher, what it keeps being valid for these sources alone."""
+    index = dispatcher._cache._cache_file  # Numba has no public name for it; compared with what the file begins with
+    index._source_stamp = (index._source_stamp, _sources())
+    return dispatcher
+
+
+@functools.cache
+def _sources() -> str:
+    """A hash of all files of kernels."""
+    found = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*_kernels.py")):
+        found.update(path.read_bytes())
+    return found.hexdigest()
 
 
 @functools.cache

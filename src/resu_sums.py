@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+import resu_moment_kernels
+
 NOTHING = -2000  # exponent of sums that are all zero: below that of any number
 ORDINARY = 300  # data below 2^+-300: moments are given in the data's own unit, their squares are far from the limits
 
@@ -103,7 +105,7 @@ class WindowSums:
             return self
         if self.n == 0:
             return WindowSums.nothing(len(self.sums), self.n_series, exact=False)
-        gram, sums, shift = self._about_integers()
+        gram, sums, shift, _ = self._about_integers()
         exponent = 0 if gram.any() else NOTHING
         return WindowSums(self.n, gram.astype(np.float64), sums.astype(np.float64), shift.astype(np.float64), exponent)
 
@@ -111,7 +113,8 @@ class WindowSums:
         if self.exact and other.exact:
             if sign > 0 and (float(self.n) + other.n) * self.n_series * 255.0**2 >= 2.0**63:
                 raise OverflowError(f"{self.n} windows of {self.n_series} series are all that 64 bits hold exactly")
-            gram, sums = self.gram + sign * other.gram, self.sums + sign * other.sums
+            add = np.add if sign > 0 else np.subtract
+            gram, sums = add(self.gram, other.gram), add(self.sums, other.sums)
             return WindowSums(self.n + sign * other.n, gram, sums, self.shift)
         a, b, n = self.as_float(), other.as_float(), self.n + sign * other.n
         if b.n == 0:
@@ -140,12 +143,13 @@ class WindowSums:
         gram = gram + (cross[:, None] + cross[None, :] + self.n * np.einsum("p,p->", apart, apart))
         return WindowSums(self.n, gram, sums + self.n * apart, shift, exponent)
 
-    def _about_integers(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Integer gram and sums about the integers (P,) next to each series' mean, and these: all exact."""
-        shift = np.rint(self.sums.mean(axis=0) / self.n).astype(np.int64)
-        cross = self.sums @ shift
+    def _about_integers(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+        """Integer gram and sums about the integers (P,) next to each series' mean, these, and the largest |sum|."""
+        shift = np.rint(self.sums.sum(axis=0) / len(self.sums) / self.n).astype(np.int64)
+        rest, cross = np.empty_like(self.sums), np.empty_like(self.sums[:, 0])
+        largest = resu_moment_kernels.about_integers(self.sums, self.n, shift, rest, cross)
         gram = self.gram - cross[:, None] - cross[None, :] + self.n * (shift @ shift)
-        return gram, self.sums - self.n * shift, shift
+        return gram, rest, shift, largest
 
     # --- results ---
 
@@ -172,8 +176,7 @@ class WindowSums:
 
     def _exact_centred(self) -> np.ndarray:
         """(L, L) float64: gram of integers less that of the means, nothing lost to cancellation."""
-        gram, rest, _ = self._about_integers()
-        largest = max(int(rest.max()), -int(rest.min()))
+        gram, rest, _, largest = self._about_integers()
         if largest * largest * self.n_series < 2**53:  # float64 holds every product and every sum exactly: use BLAS
             fast = rest.astype(np.float64)
             return gram - (fast @ fast.T) / self.n

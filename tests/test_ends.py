@@ -228,3 +228,23 @@ def test_where_nothing_can_be_kept_everything_works_and_the_cure_is_named(tmp_pa
         command, capture_output=True, text=True, env=environment | {"NUMBA_CACHE_DIR": str(tmp_path / "kept")}
     )
     assert kept.stderr == "" and list((tmp_path / "kept").rglob("*.nbi"))
+
+
+LOWER = "from resu_numba import njit\n\n@njit()\ndef lower(x):\n    return x + {number}\n"
+UPPER = "from lower_kernels import lower\nfrom resu_numba import njit\n\n@njit()\ndef upper(x):\n    return lower(x)\n"
+
+
+def test_nothing_that_an_older_version_compiled_is_run(tmp_path):
+    """A kernel holds a copy of one in another file: both are compiled anew when that file alone has changed."""
+    shutil.copy(SRC / "resu_numba.py", tmp_path)
+    (tmp_path / "upper_kernels.py").write_text(UPPER)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA")}
+    for number in (1, 2, 2):
+        (tmp_path / "lower_kernels.py").write_text(LOWER.format(number=number))
+        code = "from upper_kernels import upper; print(upper(10), sum(upper.stats.cache_hits.values()))"
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment
+        )
+        found = done.stdout.split()
+        assert found[0] == str(10 + number), done.stderr
+    assert found[1] == "1", "what was kept must be used where nothing has changed"

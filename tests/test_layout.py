@@ -31,7 +31,8 @@ ONLY_HOME = {
     "matplotlib": {"figures", "figures_claims", "figures_curves", "figures_rows"},
     "gymnasium": {"atari_env", "resu_gym", "resu_sb3"},
     "ale_py": {"atari_env"},
-    "numba": {"resu_numba"},
+    "numba": {"resu_numba", "resu_event_kernels"},
+    "llvmlite": {"resu_event_kernels"},
 }
 MODULES = sorted(path.stem for path in SRC.glob("*.py"))
 

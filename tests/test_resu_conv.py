@@ -37,6 +37,26 @@ def test_dense_event_driven_and_online_are_bitwise_equal_and_right(shape, memory
     assert np.abs(events - slow).max() <= 1e-5 * np.abs(slow).max()
 
 
+@pytest.mark.parametrize("n_units", [1, 3, 4, 5, 8])
+def test_the_largest_jumps_with_filters_by_fours_and_one_by_one(n_units):
+    """Every pixel goes from black to white and back, so that responses come as near to their bound as they can."""
+    rng = np.random.default_rng(n_units)
+    filters = np.where(rng.random((n_units, 8)) < 0.5, -1.0, 1.0)
+    encoder = ReSUEncoder(memory=8, horizon=8, n_units=n_units, grid=(3, 2), center=False).with_filters(
+        filters, np.zeros((6, 7))
+    )
+    frames = np.where(rng.random((60, 6, 7)) < 0.5, 0, 255).astype(np.uint8)
+    frames[20:30:2], frames[21:30:2] = 0, 255
+    events = encoder.encode(frames, "events")
+    assert np.array_equal(events, encoder.encode(frames, "dense"))
+    windows = np.stack([frames[np.maximum(np.arange(60) - j, 0)] for j in range(8)], axis=-1).astype(float)
+    response = np.moveaxis(windows @ filters.T, -1, 1)
+    cells = [response[..., 2 * r : 2 * r + 2, c] for r in range(3) for c in (slice(0, 3), slice(3, 7))]
+    halves = [np.maximum(sign * cell, 0).mean(axis=(2, 3)) for sign in (1, -1) for cell in cells]
+    expected = np.stack(halves, axis=2).reshape(60, n_units, 2, 6).swapaxes(1, 2).reshape(60, -1)
+    assert np.allclose(events, expected, rtol=1e-6, atol=1e-4)
+
+
 def test_across_blocks_and_for_still_scenes():
     encoder, _ = fitted(moving=0.05)
     frames = screens(np.random.default_rng(9), BLOCK + 200, (12, 10), 0.002)
