@@ -95,6 +95,17 @@ def as_series(x: Any) -> np.ndarray:
     return x
 
 
+def refuse_few_windows(windows: int, lags: int, width: int, of: str, holding: str) -> None:
+    """Raises ValueError if there are fewer than lags * width windows, or none.
+
+    width, of   how many of what a step holds         holding   who has the windows
+    """
+    needed = lags * width
+    if windows < max(needed, 1):
+        few = f"{holding} {windows} windows of memory + horizon = {lags}, too few for {width} {of}"
+        raise ValueError(f"{few}: at least {needed} are needed")
+
+
 def row_blocks(x: np.ndarray, numbers: int = 1 << 22) -> Iterator[slice]:
     """Spans of rows of x (T, D) that hold about `numbers` numbers each, so that no second array of its size is made."""
     size = max(numbers // max(x.shape[1], 1), 1)

@@ -12,6 +12,9 @@ What is kept. Lagged products of all columns and the ends of each episode (resu_
 They are exact for integers, add up in any order, and are all that the fit reads, so that chunks, merges and episodes
 give the fit on everything: the same bits for integers, to rounding for floats (float32 is summed in float64, too).
 
+Given, not predicted. The last `past_only` = j columns (an agent's actions, say) stand in the past alone; the future is
+h (D - j) numbers. Plain CCA does not depend on their unit; the ridge crushes what varies less than itself.
+
 What it costs. Moments: L products X'X, T L D^2 multiplications. The solution: two symmetric eigenproblems and one SVD
 of sizes m D and h D, which grow with the cube: fine to about m D = 6,000, dear beyond. N >= L D windows are needed.
 
@@ -30,6 +33,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from types import SimpleNamespace
 from typing import Any, Self
 
 import numpy as np
@@ -39,7 +43,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
 import resu_files
-from resu_checks import as_choice, as_count, as_flag, as_ridge, as_vectors, row_blocks
+from resu_checks import as_choice, as_count, as_flag, as_ridge, as_vectors, refuse_few_windows, row_blocks
 from resu_core import canonical_directions, fix_signs, rectify, unchanged_on_error
 from resu_vector_moments import VectorMoments
 from resu_vector_projection import principal_directions, refuse_constant
@@ -61,7 +65,7 @@ class VectorReSU(TransformerMixin, BaseEstimator):
     Parameters
     memory      m >= 1, steps that a filter sees  [steps]
     horizon     h >= 1, steps ahead that it predicts  [steps]
-    n_units     k, 1 <= k <= min(m, h) D; None: as many as there are
+    n_units     k, 1 <= k <= min(m D, h (D - j)); None: as many as there are
     center      subtract each column's own mean
     ridge       r >= 0, added to the covariances of past and future as a fraction of their largest eigenvalues, see
                 `resu_core.canonical_directions`  [1]
@@ -69,6 +73,7 @@ class VectorReSU(TransformerMixin, BaseEstimator):
     rectified   split each response into ON and OFF: transform to (T, 2 k)
     n_components      d, 1 <= d <= D: project onto so many principal directions first (for m D beyond about 6,000);
                 None: no projection, the exact fit
+    past_only   j, 0 <= j < D: the last j columns are given, not predicted; not together with n_components
     constant_columns  "refuse": a column that never changes is an error; "ignore": it counts, with filters of zero
     random_state      of the randomised SVD, where n_components is given
 
@@ -112,6 +117,7 @@ class VectorReSU(TransformerMixin, BaseEstimator):
         absolute_ridge: float = 0.0,
         rectified: bool = False,
         n_components: int | None = None,
+        past_only: int = 0,
         constant_columns: str = "refuse",
         random_state: Any = 0,
     ) -> None:
@@ -123,6 +129,7 @@ class VectorReSU(TransformerMixin, BaseEstimator):
         self.absolute_ridge = absolute_ridge
         self.rectified = rectified
         self.n_components = n_components
+        self.past_only = past_only
         self.constant_columns = constant_columns
         self.random_state = random_state
 
@@ -221,18 +228,21 @@ class VectorReSU(TransformerMixin, BaseEstimator):
         if self.n_components is not None:
             as_count("n_components", self.n_components, columns, "the number of columns")
             check_random_state(self.random_state)
-        most = min(moments.memory, moments.horizon) * self._width(columns)
+        if as_count("past_only", self.past_only, columns - 1, "columns - 1", least=0) and self.n_components is not None:
+            raise ValueError("past_only cannot be used with n_components: project the predicted columns beforehand")
         if self.n_units is not None:
-            of = "columns" if self.n_components is None else "n_components"
-            as_count("n_units", self.n_units, most, f"min(memory, horizon) * {of}")
-        as_ridge(self.ridge), as_ridge(self.absolute_ridge, "absolute_ridge")
-        as_flag("rectified", self.rectified)
+            as_count("n_units", self.n_units, self._most_units(columns), "the number of directions of past or future")
+        as_ridge(self.ridge), as_ridge(self.absolute_ridge, "absolute_ridge"), as_flag("rectified", self.rectified)
         as_choice("constant_columns", self.constant_columns, ("refuse", "ignore"))
         return moments
 
     def _width(self, columns: int) -> int:
         """d."""
         return columns if self.n_components is None else self.n_components
+
+    def _most_units(self, columns: int) -> int:
+        """As many as past or future have directions, whichever has fewer."""
+        return min(self.memory * self._width(columns), self.horizon * (self._width(columns) - self.past_only))
 
     def _n_projected(self) -> int | None:
         """d of the projection that there is, None without one."""
@@ -270,13 +280,7 @@ class VectorReSU(TransformerMixin, BaseEstimator):
         return z
 
     def _enough(self, windows: int, lags: int, width: int, holding: str) -> None:
-        """Raises ValueError if windows are fewer than lags * width; `holding` is who has them."""
-        if windows < max(lags * width, 1):
-            of = "columns" if self.n_components is None else "components"
-            raise ValueError(
-                f"{holding} {windows} windows of memory + horizon = {lags}, too few for {width} {of}: at least "
-                f"{lags * width} are needed"
-            )
+        refuse_few_windows(windows, lags, width, "columns" if self.n_components is None else "components", holding)
 
     def _no_constant(self, moments: VectorMoments) -> None:
         """Raises ValueError if a column is constant, unless that is to be ignored, or was seen before projecting."""
@@ -294,8 +298,9 @@ class VectorReSU(TransformerMixin, BaseEstimator):
 
     def _set_fitted(self, moments: VectorMoments) -> Self:
         m, d = moments.memory, moments.n_columns
-        k = min(m, moments.horizon) * d if self.n_units is None else self.n_units
-        directions = canonical_directions(moments, k, self.ridge, absolute_ridge=self.absolute_ridge)
+        k = self._most_units(self.n_features_in_) if self.n_units is None else self.n_units
+        seen = SimpleNamespace(n_windows=moments.n_windows, matrices=lambda: moments.matrices(None, self.past_only))
+        directions = canonical_directions(seen, k, self.ridge, absolute_ridge=self.absolute_ridge)
         filters = directions.filters.reshape(k, m, d)
         mean = moments.mean if moments.center else np.zeros(d)
         if self.components_ is None and self.constant_columns == "ignore":

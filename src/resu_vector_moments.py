@@ -311,19 +311,18 @@ class VectorMoments:
                     found[i * d : (i + 1) * d, j * d : (j + 1) * d] = block(a, b)
         return found
 
-    def matrices(self, center: bool | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def matrices(self, center: bool | None = None, past_only: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """C_pp (m D, m D), newest step first; C_fp (h D, m D), rows t+1 .. t+h; C_ff (h D, h D), t+1 first.
 
-        center   True: of the centred columns, False: of the columns as they are; default: as constructed
-        Raises   ValueError if no window was counted.
+        center     True: of the centred columns, False: of the columns as they are; default: as constructed
+        past_only  j < D: the last j columns are left out of the future, of which h (D - j) numbers remain
+        Raises     ValueError if no window was counted.
         """
         center = self.center if center is None else center
         past, future = list(range(self.memory))[::-1], list(range(self.memory, self.n_lags))
-        return (
-            self._blocks(center, past, past),
-            self._blocks(center, future, past),
-            self._blocks(center, future, future),
-        )
+        kept = np.arange(self.horizon * self.n_columns) % self.n_columns < self.n_columns - past_only
+        c_fp, c_ff = self._blocks(center, future, past), self._blocks(center, future, future)
+        return self._blocks(center, past, past), c_fp[kept], c_ff[np.ix_(kept, kept)]
 
     def __eq__(self, other: object) -> bool:
         """Same counted windows, bit for bit (the open episode and `center` do not matter)."""

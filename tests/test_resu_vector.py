@@ -17,9 +17,10 @@ FAST = settings(max_examples=25, deadline=None, derandomize=True)
 SMALL = {"memory": 3, "horizon": 2, "n_units": 4}
 
 
-def dense_reference(episodes, m, h, k, ridge, center=True, absolute_ridge=0.0):
+def dense_reference(episodes, m, h, k, ridge, center=True, absolute_ridge=0.0, predicted=slice(None)):
     """Correlations (k,) and filters (k, m D), up to sign, by one generalised eigenproblem of past and future."""
     past, future = vector_windows([x.astype(np.float64) for x in episodes], m, h)
+    future = future[:, predicted]
     if center:
         past, future = past - past.mean(axis=0), future - future.mean(axis=0)
     c_pp, c_fp, c_ff = (a.T @ b / len(past) for a, b in ((past, past), (future, past), (future, future)))
@@ -210,6 +211,52 @@ def test_chunks_and_machines_share_the_projection_of_the_first_fit(tmp_path):
     assert VectorReSU(**SMALL, n_components=6).fit(x).components_.tobytes() != kept  # negative control
     with pytest.raises(ValueError, match="do not belong to a projection of this estimator"):
         VectorReSU(**SMALL, n_components=6).fit_moments(merged.moments_)
+
+
+def given_series(n=900, given=2, seed=5):
+    """(n, 3 + given) float64: columns that drive three others are last, a step before what they do."""
+    rng = np.random.default_rng(seed)
+    inputs, x = rng.standard_normal((n, given)), np.zeros((n, 3))
+    for t in range(1, n):
+        x[t] = 0.7 * x[t - 1] + inputs[t - 1] @ [[1.0, 0, 0], [0, 0.5, 0]] + 0.3 * rng.standard_normal(3)
+    return np.concatenate([x, inputs], axis=1)
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_columns_of_the_past_alone_equal_a_dense_reference(options):
+    options = SMALL | {"ridge": 1e-6} | options
+    m, h, k = (options[name] for name in SMALL)
+    k = min(k, 3 * h)
+    episodes = [given_series(n, seed=n) for n in (400, 3, 150)]
+    resu = VectorReSU(**options | {"n_units": k}, past_only=2).fit_episodes(episodes)
+    rest = {name: options[name] for name in ("center", "absolute_ridge") if name in options}
+    predicted = np.arange(5 * h) % 5 < 3
+    correlations, filters = dense_reference(episodes, m, h, k, options["ridge"], **rest, predicted=predicted)
+    assert np.abs(resu.correlations_ - correlations).max() < 1e-10
+    assert up_to_signs(resu.filters_, filters) < 1e-8 and resu.filters_.shape == (k, m, 5)
+    whole = VectorReSU(**options | {"n_units": k}).fit_episodes(episodes)  # negative control: they are predicted, too
+    assert whole.moments_ == resu.moments_ and np.abs(whole.correlations_ - correlations).max() > 1e-5
+
+
+def test_columns_of_the_past_alone_inform_and_do_not_have_to_be_predicted():
+    x = given_series(6000)
+    given, without = VectorReSU(2, 1, past_only=2).fit(x), VectorReSU(2, 1).fit(x[:, :3])
+    assert len(given.filters_) == 3 == len(without.filters_)
+    assert (given.correlations_[:2] > without.correlations_[:2] + 0.1).all()
+    drawn = np.c_[x[:, :3], np.random.default_rng(0).standard_normal((6000, 2))]  # negative control
+    assert np.abs(VectorReSU(2, 1, past_only=2).fit(drawn).correlations_ - without.correlations_).max() < 0.02
+    assert given.correlations_[0] > 0.9 > VectorReSU(2, 1).fit(x[:, 3:]).correlations_.max() + 0.8  # they are noise
+
+
+@pytest.mark.parametrize("factor", [1e-2, 1e2])
+def test_the_unit_of_given_columns_matters_only_through_the_ridge(factor):
+    x = given_series()
+    scaled = x * np.r_[np.ones(3), np.full(2, factor)]
+    for ridge, most in ((0.0, 1e-10), (1e-9, 1e-4)):
+        plain, other = (VectorReSU(**SMALL, ridge=ridge, past_only=2).fit(y) for y in (x, scaled))
+        assert np.abs(plain.correlations_ - other.correlations_).max() < most
+    crushed = VectorReSU(**SMALL, ridge=0.1, past_only=2).fit(x * np.r_[np.ones(3), np.full(2, 1e-2)])
+    assert crushed.correlations_[0] < plain.correlations_[0] - 0.05  # negative control
 
 
 def test_randomness_is_what_the_seed_says():

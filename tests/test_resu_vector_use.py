@@ -120,7 +120,8 @@ PARAMETERS = [
     {"memory": 0}, {"memory": 2.0}, {"horizon": True}, {"n_units": 0}, {"n_units": 7}, {"n_units": 2.5}, {"ridge": -1},
     {"ridge": np.nan}, {"absolute_ridge": "1"}, {"center": 1}, {"rectified": None}, {"n_components": 4},
     {"n_components": 0}, {"n_components": 2, "n_units": 5}, {"constant_columns": "keep"},
-    {"n_components": 2, "random_state": "x"},
+    {"n_components": 2, "random_state": "x"}, {"past_only": 3}, {"past_only": -1}, {"past_only": True},
+    {"past_only": 1, "n_units": 5}, {"past_only": 1, "n_components": 2},
 ]  # fmt: skip
 
 
@@ -155,6 +156,7 @@ def test_other_misuse_is_refused_in_one_sentence():
         (lambda: clone(resu).partial_fit(STILL).transform(STILL), "not fitted yet: column 3 is constant"),
         (lambda: clone(resu).fit(X).get_feature_names_out(["a"]), "input_features"),
         (lambda: clone(resu).set_params(random_state=np.random.RandomState(0)).fit(X).save("x.npz"), "can be saved"),
+        (lambda: VectorReSU(n_components=2, past_only=1).fit(X), "past_only cannot be used with n_components"),
         (lambda: VectorReSU(constant_columns="ignore", n_components=1).fit(np.ones((50, 2))), "no variance"),
     ):
         before = state(resu)
@@ -195,7 +197,9 @@ def test_a_decomposition_that_fails_changes_nothing(where, monkeypatch):
 # --- files ---
 
 
-@pytest.mark.parametrize("options", [{}, {"n_components": 2, "rectified": True}, {"center": False, "ridge": 0.1}])
+@pytest.mark.parametrize(
+    "options", [{}, {"n_components": 2, "rectified": True}, {"center": False, "ridge": 0.1}, {"past_only": 1}]
+)
 def test_files_keep_every_bit_and_go_on(options, tmp_path):
     path = tmp_path / "resu.npz"
     for resu in (VectorReSU(**SMALL, **options).fit(X[:50]), VectorReSU(**SMALL, **options).partial_fit(X[:9])):
