@@ -21,7 +21,7 @@ import resu_files
 from report_ledger import Footnotes
 from report_original import Row
 from report_steps import Step
-from report_tables import MOST, main_rows, origin, rows_table, timings, verdicts_table
+from report_tables import MOST, main_of, main_rows, origin, rows_table, timings, verdicts_table
 from report_tree import summary_of
 from stage_io import ROOT
 from stage_report import markdown_table
@@ -35,6 +35,7 @@ TITLES = {
     "1": "Stage 1: dead leaves",
     "2": "Stage 2: probes on Pong",
     "3": "Stage 3: actions in layer 1's past",
+    "3b": "Stage 3b: actions in a layer on pooled features",
     "4": "Stage 4: imitation in Breakout and Space Invaders",
     "4a": "Stage 4a: imitation in Pong",
     "5": "Stage 5: from Pong to Breakout",
@@ -152,7 +153,7 @@ def section(step: Step, results: Path, found: Mapping[str, Any], notes: Footnote
     document = found.get(step.name)
     if document is None:
         return f"## {heading}\n\n{step.question}\n\n**Missing**: `{step.name}.json` has not been computed.\n"
-    rows = main_rows(document["rows"], report_steps.main_of(step))
+    rows = main_rows(document["rows"], main_of(step))
     cut = len(document["rows"]) - len(rows)
     verdicts = main_verdicts(step, document["verdicts"])
     left = len(document["verdicts"]) - len(verdicts)

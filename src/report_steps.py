@@ -146,6 +146,15 @@ MEASURED = (
         "Is an injected scalar of any use?",
     ),
     Step(
+        "probe_pong_pooled_action",
+        "3b",
+        "probe_pong_pooled_action",
+        "",
+        "Stage 3b: actions in a layer on pooled features",
+        "Does it pay to give them to a layer that predicts all pooled features at once?",
+        main=r"^Pong \| (?!forecast|L1, |L1 on actions \|)",
+    ),
+    Step(
         "asteroids_enduro_stress",
         "11",
         "asteroids_enduro_stress",
@@ -342,12 +351,7 @@ MEASURED = (
         "Does it beat the published linear features?",
     ),
     Step(
-        "dqn_pong",
-        "7",
-        "dqn_pong",
-        "",
-        "Stage 7: DQN",
-        "Is it the steps, or the code, that the original's DQN lacked?",
+        "dqn_pong", "7", "dqn_pong", "", "Stage 7: DQN", "Is it the steps, or the code, that the original's DQN lacked?"
     ),
     Step(
         "dqn_pong_warmstart",
@@ -390,8 +394,3 @@ STEPS = tuple(with_twins(MEASURED))
 def command(name: str) -> str:
     """What to type to make a result. Raises StopIteration if there is none of this name."""
     return next(step for step in STEPS if step.name == name).command
-
-
-def main_of(step: Step) -> str:
-    """The regular expression for the rows of its main table; that of its script's first step where it has none."""
-    return next((other.main for other in (step, *STEPS) if other.script == step.script and other.main), "")

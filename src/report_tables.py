@@ -11,6 +11,7 @@ import report_ledger
 import report_steps
 import resu_files
 from report_ledger import Footnotes
+from report_steps import Step
 from stage_report import markdown_table, shown, verdict_row
 
 MOST = 12  # rows of a main table
@@ -30,6 +31,12 @@ def main_rows(rows: Sequence[Mapping[str, Any]], pattern: str = "") -> list[Mapp
     """The rows of the main table: those that match the step's pattern, or the first ones, `MOST` at most."""
     chosen = [row for row in rows if re.search(pattern, row_text(row))] if len(rows) > MOST else list(rows)
     return chosen[:MOST]
+
+
+def main_of(step: Step) -> str:
+    """The pattern for the rows of a step's main table; that of its script's first step where it has none."""
+    same = (step, *(other for other in report_steps.STEPS if other.script == step.script))
+    return next((each.main for each in same if each.main), "")
 
 
 def row_text(row: Mapping[str, Any]) -> str:

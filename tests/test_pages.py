@@ -126,7 +126,7 @@ def test_main_tables_are_chosen_not_cut(found):
     for step in report_steps.STEPS:
         rows = found.get(step.name, {"rows": ()})["rows"]
         if len(rows) > report_tables.MOST:
-            main = report_steps.main_of(step)
+            main = report_tables.main_of(step)
             chosen = [row for row in rows if re.search(main, report_tables.row_text(row))]
             assert main and 1 <= len(chosen) <= report_tables.MOST, (step.name, len(chosen))
             assert report_tables.main_rows(rows, main) == chosen
@@ -136,7 +136,7 @@ def test_a_variant_shows_the_rows_and_verdicts_of_its_experiment(found):
     step = next(step for step in report_steps.STEPS if step.name == "depth_ablation_si")
     variant = dataclasses.replace(step, name="depth_ablation_si_variant", options="--variant", main="")
     verdicts = found[step.name]["verdicts"]
-    assert report_steps.main_of(variant) == step.main
+    assert report_tables.main_of(variant) == step.main
     shown = report_stages.main_verdicts(variant, verdicts)
     assert shown == report_stages.main_verdicts(step, verdicts) and 5 < len(shown) < len(verdicts)
 

@@ -76,6 +76,7 @@ REFUSED = (
     ("probe_deadleaves", ("--smoke", "--noise", "0.5", "0.05"), 1, "at least two levels in rising order"),
     ("probe_deadleaves", ("--smoke", "--r-max", "200"), 1, "r_max = 200.0 does not fit twice"),
     ("probe_deadleaves", ("--smoke", "--width", "150"), 1, "too short for a window"),
+    ("probe_pong_pooled_action", ("--smoke", "--units", "100"), 1, "--units must be at most 48, 4 times --components"),
     ("depth_ablation_si", ("--smoke", "--grid", "7", "4"), 1, "--grid must be two even numbers"),
     ("collect_si_buffer", ("0", "--smoke"), 1, "--n-frames must be at least 1, not 0"),
 )
