@@ -7,6 +7,8 @@ directly: Gymnasium's own wrappers fetch a screen for every emulated frame, whic
 tests/test_atari_env.py holds the frames, rewards and ends against theirs, bit for bit.
 """
 
+import difflib
+import functools
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,7 +16,7 @@ from typing import Any, ClassVar
 import cv2
 import gymnasium
 import numpy as np
-from ale_py import ALEInterface, ALEState, LoggerMode, roms
+from ale_py import Action, ALEInterface, ALEState, LoggerMode, roms
 from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
@@ -22,7 +24,7 @@ from gymnasium.wrappers.vector import TransformAction
 
 from resu_threads import n_cores
 
-GAMES = ("pong", "breakout", "space_invaders", "asteroids", "enduro")
+GAMES = ("pong", "breakout", "space_invaders", "asteroids", "enduro")  # what the investigation plays
 SIDE = 84  # of an observation [pixels]
 _WAITS_FOR_FIRE = {"breakout": 101}  # game -> byte of the memory that is 0 while no ball is in play
 STEPS_PER_SECOND = 15  # agent steps per second of play
@@ -31,8 +33,25 @@ MAX_STEPS = 27_000  # of a full game at most [agent steps]
 
 def _rom(game: str) -> Path:
     path = roms.get_rom_path(game)
-    assert path is not None  # ale-py brings the ROMs of all GAMES
+    assert path is not None  # it is one of `all_games`
     return path
+
+
+@functools.cache
+def all_games() -> tuple[str, ...]:
+    """The games that ale-py ships and that one player can play, 104 in ale-py 0.12.1, by name.
+
+    It ships four more, for two players: loading one of them would end the process.
+    """
+    return tuple(game for game in sorted(roms.get_all_rom_ids()) if ALEInterface.isSupportedROM(_rom(game)))
+
+
+def _refuse_unknown(game: str) -> None:
+    if game in all_games():
+        return
+    close = difflib.get_close_matches(str(game), all_games())
+    hint = " or ".join(close) if close else f"one of {', '.join(GAMES)}"
+    raise ValueError(f"unknown game '{game}': choose {hint}, or another of the {len(all_games())} in all_games()")
 
 
 def _generator(seed: int) -> bytes:
@@ -59,14 +78,14 @@ def _reseeded(state: bytes, old: int, new: int) -> bytes | None:
 class AtariEnv(gymnasium.Env):
     """One Atari game as a Gymnasium environment.
 
-    game        one of GAMES
+    game        one of `all_games`
     sticky      probability that the emulator repeats the previous action, per emulated frame  [1]
     frame_skip  emulated frames per agent step
     noop_max    most no-op frames at the start; their number is drawn from 1 .. noop_max  [emulated frames]
     max_steps   agent steps after which a game is truncated
     max_over    2: observe the maximum over the last two emulated frames; 1: the newest alone (games that draw objects
                 in every second frame then flicker)
-    size        side of the square observation  [pixels]; 0: the screen as it is, 210 x 160
+    size        side of the square observation  [pixels]; 0: the screen as it is, 210 x 160 (13 games have more rows)
     colours     keep the colour screen of the last emulated frame but one, too, for `render`
     press_fire  while the game waits for FIRE (Breakout, before the first ball and after every lost one), a step presses
                 it whatever the action; games that do not wait are left alone
@@ -89,8 +108,7 @@ class AtariEnv(gymnasium.Env):
         press_fire: bool = False,
         colours: bool = False,
     ) -> None:
-        if game not in GAMES:
-            raise ValueError(f"unknown game '{game}': choose one of {', '.join(GAMES)}")
+        _refuse_unknown(game)
         if not 0 <= sticky < 1:
             raise ValueError(f"sticky must lie in [0, 1), not {sticky}")
         for name, value in (("frame_skip", frame_skip), ("noop_max", noop_max), ("max_steps", max_steps)):
@@ -125,7 +143,7 @@ class AtariEnv(gymnasium.Env):
             self._seed_emulator(int(self.np_random.integers(2**31)))
         self._ale.reset_game()
         for _ in range(self.np_random.integers(1, self._noop_max + 1)):
-            self._ale.act(self._actions[0])
+            self._ale.act(Action.NOOP)  # not every minimal set has it
         self._ale.getScreenGrayscale(self._newest)
         self._previous[:] = 0
         if self._colours is not None:

@@ -12,7 +12,7 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import AtariPreprocessing
 
-from atari_env import GAMES, AtariEnv, AtariVectorEnv, _reseeded
+from atari_env import GAMES, AtariEnv, AtariVectorEnv, _reseeded, all_games
 from resu_conv import ReSUEncoder
 from resu_gym import EncodedEnv, EncodedVectorEnv
 from resu_sb3 import SB3VecEnv
@@ -141,9 +141,35 @@ def test_the_newest_frame_alone_can_be_observed():
         AtariEnv("pong", max_over=3)
 
 
+def test_every_game_that_is_shipped_starts_steps_and_encodes():
+    """At both sizes; the filters are fitted on one game and are applied to all of its size."""
+    encoders = {}
+    assert len(all_games()) == 104 and set(GAMES) < set(all_games())
+    for game in all_games():
+        for size in (84, 0):
+            env = AtariEnv(game, size=size)
+            frames = [env.reset(seed=0)[0]]
+            for t in range(14):
+                frame, reward, *_ = env.step(t % len(env.action_names))
+                frames.append(frame)
+                assert np.isfinite(reward) and env.ram().shape == (128,)
+            shape = env.observation_space.shape
+            assert shape == ((84, 84) if size else (shape[0], 160)) and 210 <= (shape[0] if not size else 210) <= 250
+            if shape not in encoders:
+                taps = np.eye(2, 4)
+                encoders[shape] = ReSUEncoder(memory=4, horizon=2, n_units=2, grid=(12, 8), center=False)
+                encoders[shape].with_filters(taps, np.zeros(shape))
+            code = encoders[shape].encode(np.stack(frames))
+            assert code.shape == (15, 2 * 2 * 96) and np.isfinite(code).all() and code[-1].any(), game
+
+
 def test_bad_options_are_refused_in_one_sentence():
-    with pytest.raises(ValueError, match="unknown game 'chess': choose one of pong"):
-        AtariEnv("chess")
+    with pytest.raises(ValueError, match="unknown game 'go': choose one of pong"):
+        AtariEnv("go")
+    with pytest.raises(ValueError, match="unknown game 'space_invader': choose space_invaders, or another of the 104"):
+        AtariEnv("space_invader")
+    with pytest.raises(ValueError, match="unknown game 'warlords'"):
+        AtariEnv("warlords")
     with pytest.raises(ValueError, match="sticky"):
         AtariEnv("pong", sticky=1.0)
     with pytest.raises(ValueError, match="frame_skip"):
