@@ -166,7 +166,7 @@ def test_every_game_that_is_shipped_starts_steps_and_encodes():
 def test_bad_options_are_refused_in_one_sentence():
     with pytest.raises(ValueError, match="unknown game 'go': choose one of pong"):
         AtariEnv("go")
-    with pytest.raises(ValueError, match="unknown game 'space_invader': choose space_invaders, or another of the 104"):
+    with pytest.raises(ValueError, match="'space_invader': choose space_invaders or space_war, or another of the 104"):
         AtariEnv("space_invader")
     with pytest.raises(ValueError, match="unknown game 'warlords'"):
         AtariEnv("warlords")
