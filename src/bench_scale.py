@@ -11,6 +11,7 @@ Run        python src/bench_scale.py            (3 min on 2 cores)
            python src/bench_scale.py --smoke    (20 s, proves nothing)
 """
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -95,8 +96,8 @@ def times_of(frames: np.ndarray, memory: int, repeats: int) -> tuple[float, floa
 
 @measured()
 def time_files(run: Run, s: Files) -> dict[str, Any]:
-    """Returns seconds: of fits from files by number of processes; encode: of one process; in_memory: {"fit", "encode"},
-    seconds of the same; peak: of memory before anything was held in it  [MB]."""
+    """Returns seconds: of fits from files by number of processes; encode: of one process; read: of reading alone;
+    in_memory: {"fit", "encode"}, seconds of the same; peak: of memory before anything was held in it  [MB]."""
     buffer = atari_play.random_play(run.data, s.game, s.n_frames, 0, **TASKS[s.game].env)
     name = atari_play.buffer_name(s.game, "random", **TASKS[s.game].env)
     path = atari_play.Buffer.files(atari_play.buffer_path(run.data, name, s.n_frames, 0))[0]
@@ -109,6 +110,9 @@ def time_files(run: Run, s: Files) -> dict[str, Any]:
         several = partial(resu_sharding.fit, [path], shard=shard, n_jobs=n_jobs, **options)
         times[str(n_jobs)] = seconds(several, s.repeats)
     encode = seconds(lambda: resu_sharding.encode_file(encoder, path, target), s.repeats)
+    file = resu_sharding.FrameFile(path)
+    pieces = [(at, min(at + resu_sharding.BLOCK, len(file))) for at in range(0, len(file), resu_sharding.BLOCK)]
+    read = seconds(lambda: deque(file.blocks(pieces), maxlen=0), s.repeats)
     peak = peak_memory()
     run.log(f"{TASKS[s.game].label}: peak memory of fitting and encoding from files: {peak:.0f} MB")
     episodes = [np.array(frames) for frames in buffer.episode_frames()]
@@ -122,7 +126,7 @@ def time_files(run: Run, s: Files) -> dict[str, Any]:
         "encode": seconds(save, s.repeats),
     }
     target.unlink()
-    return {"seconds": times, "encode": encode, "in_memory": in_memory, "peak": peak}
+    return {"seconds": times, "encode": encode, "read": read, "in_memory": in_memory, "peak": peak}
 
 
 @measured()
@@ -217,8 +221,17 @@ def report(c: Config, found: Cells) -> Report:
         [{column: row.get(column, "") for column in columns} for row in rows],
         verdicts,
         {"": partial(_figure, c, found, verdicts)},
-        ["The frames of an axis are those of random play, the same games at every point."],
+        ["The frames of an axis are those of random play, the same games at every point.", _bound(found)],
     )
+
+
+def _bound(found: Cells) -> str:
+    """What fitting from files cannot beat: the cores share the work of reading with that of the sums."""
+    least = []
+    for game, files in found.files.items():
+        memory, read = files["in_memory"]["fit"], files["read"]
+        least.append(f"{TASKS[game].label} {1 + read / memory / 2:.2f} (reading alone {1e3 * read:.0f} ms)")
+    return f"On two cores, fitting from files takes at best this many times as long as in memory: {'; '.join(least)}."
 
 
 def _figure(c: Config, found: Cells, verdicts: Sequence[Verdict]) -> figures.Figure:
