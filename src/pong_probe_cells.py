@@ -25,10 +25,10 @@ from stage_run import Run, late, measured
 
 AHEAD = 4  # steps
 STRIDE = 3  # of the samples that raw pixels are probed on: their kernel holds the square of their number
+FRAMES = 60_000  # from which on the stride grows, so that this number stays as it is
 FINE = (42, 8)  # rows and columns of cells half as high as the paddle
 OBSERVED = 2  # emulated frames whose maximum is observed, by the protocol
 ORIGINAL = ("raw(t)", "raw(t,t-1)", "L1", "L2")  # what the original's columns are called here
-THIRD = "'third': fitted on every third frame, as raw pixels are; the other codes are fitted on every frame."
 Group = Literal["raw", "L1", "L2", "edge"]
 Cells = Mapping[Group, Sequence[Mapping[str, Any]]]  # of each group: a result per seed
 
@@ -65,7 +65,8 @@ class Code:
     layer    of the encoder, from 1; 0 for raw pixels
     filters  of that layer: learned ones, or those of a control
     grid     pooling cells (rows, columns); None: the usual ones
-    stride   the probe is fitted on every such sample: "third" beside raw pixels, which are
+    stride   the probe is fitted on every such sample: "third" beside raw pixels, which are (further apart where there
+             are more frames, see `stride_of`)
     in_view  only samples with the whole paddle in view
     newest   measured as well where the newest frame alone is observed
     """
@@ -148,6 +149,17 @@ def paddle_in_view(buffer: Buffer) -> np.ndarray:
     return (top >= pong_labels.FIELD_TOP) & (top <= pong_labels.FIELD_BOTTOM - pong_labels.PADDLE_HEIGHT)
 
 
+def stride_of(n_frames: int) -> int:
+    """Every how manyth sample raw pixels are probed on, and the codes beside them."""
+    return max(STRIDE, STRIDE * n_frames // FRAMES)
+
+
+def note_on_strides(n_frames: int) -> str:
+    """What "third" means, for readers."""
+    often = {3: "third"}.get(stride_of(n_frames), f"{stride_of(n_frames)}th")
+    return f"'third': fitted on every {often} frame, as raw pixels are; the other codes are fitted on every frame."
+
+
 @measured(shelf="pong_probes")
 def measure(run: Run, s: Setting) -> dict[str, Any]:
     """Fit and probe every code of the group.
@@ -163,7 +175,8 @@ def measure(run: Run, s: Setting) -> dict[str, Any]:
     def split(stride: int, in_view: bool = False) -> probes.Split:
         return probes.split_by_episode(buffer.episodes(), s.seed, whole if in_view else usable, stride)
 
-    every, third = split(1), split(STRIDE)
+    apart = {1: 1, STRIDE: stride_of(s.n_frames)}
+    every, third = split(1), split(apart[STRIDE])
     result: dict[str, Any] = {"n": [len(every.train), len(every.test)], "n_third": [len(third.train), len(third.test)]}
     if s.group == "raw":
         lags = [code.lags for code in s.codes]
@@ -178,7 +191,7 @@ def measure(run: Run, s: Setting) -> dict[str, Any]:
             encoder = _variant(fitted, filters, grid, episodes, s.seed)
             features = np.concatenate([encoder.encode(frames) for frames in episodes])
             for code in codes:
-                found[code.label] = probes.probe(features, truth, split(code.stride, code.in_view))
+                found[code.label] = probes.probe(features, truth, split(apart[code.stride], code.in_view))
     result["r2"] = {label: probed.score for label, probed in found.items()}
     result["strength"] = {label: probed.strength for label, probed in found.items()}
     means = {label: round(float(np.mean(probed.score)), 3) for label, probed in found.items()}

@@ -4,9 +4,10 @@ Claim      Ridge probes on layers 1 and 2 beat those on two raw frames, for the 
            velocity and our paddle (random play); and every ReSU cell reaches the original's figure.
 Falsified  per target, if the 95 % interval over seeds of the paired R2 gain lies below 0; undecided if it holds 0.
 Original   ball xy[t] raw(t,t-1) .835, L1 .976, L2 .985; paddle y[t+4] .733, .651, .570 (table A; one seed)
-Reads      data/pong_random_s*          Writes  results/probe_pong[_newest].{npz,json,log,png}
+Reads      data/pong_random_s*          Writes  results/probe_pong[_newest][_long].{npz,json,log,png}
 Run        python src/probe_pong.py                 (20 min on 2 cores, 5 seeds)
            python src/probe_pong.py --max-over 1    (10 min: the newest frame alone is observed, as in the original)
+           python src/probe_pong.py --n-frames 200000    (50 min: as many frames as the original took)
            python src/probe_pong.py --smoke         (20 s, proves nothing)
 """
 
@@ -21,7 +22,7 @@ import figures_rows
 import pong_probe_cells
 import recipes
 import stats_ci
-from pong_probe_cells import CODES, OBSERVED, ORIGINAL, TARGETS, Cells, of_target
+from pong_probe_cells import CODES, FRAMES, OBSERVED, ORIGINAL, TARGETS, Cells, of_target
 from recipes import RecipeName
 from stage_io import guard, require_positive
 from stage_report import Report
@@ -60,7 +61,7 @@ class Config:
     """Options."""
 
     seeds: int = 5  # replications: own frames, own fit, own probe
-    n_frames: int = 60_000  # per seed [agent steps]
+    n_frames: int = FRAMES  # per seed [agent steps]
     max_over: int = OBSERVED  # emulated frames whose maximum is observed: 2 (the protocol) or 1
     recipe: RecipeName = "ours"  # of the fit: ours, or the original's as near as it can be inferred
     smoke: bool = False  # seconds, proves nothing
@@ -75,8 +76,9 @@ def check(config: Config) -> None:
 
 
 def variant(config: Config) -> str:
-    """The newest frame alone, and another recipe, are results of their own."""
-    return ("" if config.max_over == OBSERVED else "_newest") + recipes.suffix(config.recipe)
+    """The newest frame alone, more frames, and another recipe are results of their own."""
+    observed = "" if config.max_over == OBSERVED else "_newest"
+    return observed + ("_long" if config.n_frames > FRAMES else "") + recipes.suffix(config.recipe)
 
 
 def cells(run: Run) -> Cells:
@@ -100,7 +102,7 @@ def report(c: Config, found: Cells) -> Report:
         rows,
         [verdict for target in TARGETS for verdict in _verdicts(target, r2)],
         {"": partial(_figure, c, codes, r2)},
-        [pong_probe_cells.THIRD, *pong_probe_cells.outlier_notes(r2), PADDLE],
+        [pong_probe_cells.note_on_strides(c.n_frames), *pong_probe_cells.outlier_notes(r2), PADDLE],
         {code.replace(" ", "_"): r2[code] for code in codes},
     )
 

@@ -91,7 +91,7 @@ def report(c: Config, found: Cells) -> Report:
         [code for code in ORDER if not CODES[code].learned],
     )
     notes = [
-        pong_probe_cells.THIRD,
+        pong_probe_cells.note_on_strides(c.n_frames),
         "Velocity is the displacement since the step before; the step of a bounce has neither the old nor the new one.",
         *pong_probe_cells.outlier_notes(r2, [NAME]),
     ]

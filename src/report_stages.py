@@ -20,7 +20,7 @@ import report_steps
 import resu_files
 from report_ledger import Footnotes
 from report_original import Row
-from report_steps import Step
+from report_step import Step
 from report_tables import MOST, main_of, main_rows, origin, rows_table, timings, verdicts_table
 from report_tree import summary_of
 from stage_io import ROOT

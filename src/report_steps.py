@@ -1,52 +1,11 @@
 """The record: every result in running order, the command that makes it, and what it asks. One home for both."""
 
-from __future__ import annotations
-
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from report_step import Step, with_twins
 
 STICKY_0 = "For comparison only: the same few games are played again and again, so the intervals mean little."
 AGGREGATION = "--dagger-rounds 8 --memory 4 --grid 28 12 --seeds 3"
 
 
-@dataclass(frozen=True)
-class Step:
-    """One result.
-
-    name      of its files under results/
-    stages    of the original investigation that it belongs to, a space between them
-    script    in src/, without .py          options   of the command line, as one would type them
-    heading, question   of its section on its stage's page; without a heading it has none
-    main       regular expression for the rows of its main table (12 at most) where it has more; all stand at the end
-    twin       options besides of the same under the original's recipe; None where that is not measured
-    """
-
-    name: str
-    stages: str
-    script: str
-    options: str = ""
-    heading: str = ""
-    question: str = ""
-    main: str = ""
-    twin: str | None = None
-
-    @property
-    def command(self) -> str:
-        """What to type."""
-        return f"python src/{self.script}.py {self.options}".rstrip()
-
-
-def with_twins(steps: Iterable[Step]) -> Iterator[Step]:
-    """Every step, and after those that have one the same experiment under the original's recipe."""
-    for step in steps:
-        yield step
-        if step.twin is not None:
-            options = f"{step.options} --recipe original {step.twin}".strip()
-            heading = f"{step.heading}, the original's recipe"
-            yield replace(step, name=f"{step.name}_original", options=options, heading=heading, question=ITS, twin=None)
-
-
-ITS = "The same under the original's recipe of fitting and streaming, as near as it can be inferred."
 MEASURED = (
     Step(
         "bench_core",
@@ -128,6 +87,16 @@ MEASURED = (
         "Stage 2 without the maximum over two frames",
         "Does the observation explain the paddle?",
         main=r"^(?!raw\(t\))",
+    ),
+    Step(
+        "probe_pong_long",
+        "2",
+        "probe_pong",
+        "--n-frames 200000",
+        "Stage 2 with 200,000 frames",
+        "As many as the original took: does it change a verdict?",
+        main=r"^(raw\(t,t-1\)|raw, 8|L1 \||L2 \||L[12] random|temporal PCA|frame differences|original)",
+        twin="",
     ),
     Step(
         "probe_pong_velocity",

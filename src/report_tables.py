@@ -11,7 +11,7 @@ import report_ledger
 import report_steps
 import resu_files
 from report_ledger import Footnotes
-from report_steps import Step
+from report_step import Step
 from stage_report import markdown_table, shown, verdict_row
 
 MOST = 12  # rows of a main table

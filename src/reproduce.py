@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import report_steps
 import resu_files
-from report_steps import Step
+from report_step import Step
 from stage_io import ROOT, duration, guard, parse_config
 
 UNKNOWN = 15 * 60.0  # seconds that a step is taken to need if it never ran here

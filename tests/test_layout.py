@@ -22,9 +22,9 @@ ALLOWED = {  # kind: the kinds that it may import
 
 
 def kind_of(name: str) -> str:
-    """Games and tools share a floor; report_steps, names and commands alone, may be read by who says what to run."""
+    """Games and tools share a floor; who says what to run may read the record, which is names and commands alone."""
     kind = report_tree.kind_of(SRC / f"{name}.py")
-    return "tool" if kind == "game" or name == "report_steps" else kind
+    return "tool" if kind == "game" or name in ("report_step", "report_steps") else kind
 
 
 ONLY_HOME = {
