@@ -22,6 +22,7 @@ STANDS, SMALLER, FALLS, OPEN = "stands", "smaller", "falls", "undecided"
 INCOMPARABLE, MISSING = "not comparable", "missing"
 WORDS = (STANDS, SMALLER, FALLS, OPEN, INCOMPARABLE, MISSING)
 ALPHA = 0.05  # of the primary claims together
+MOST = 1000  # seeds that are looked at
 
 
 @dataclass(frozen=True)
@@ -212,6 +213,23 @@ def p_value(claim: Claim, found: Estimate) -> float:
     return above(claim.at_least, 1.0)
 
 
+def settled_by(claim: Claim, found: Estimate) -> int | None:
+    """The least number of seeds that would decide an undecided claim if mean and spread stayed; None beyond MOST.
+
+    Of a primary claim p counts as many times as there are primary ones, the most that an adjustment makes of it.
+    """
+    if found.n < 2:
+        return None
+    deviation = (found.high - found.low) / 2 * np.sqrt(found.n) / stats.t.ppf(0.5 + LEVEL / 2, found.n - 1)
+    n_primary = sum(one.primary for one in CLAIMS)
+    for n in range(LEAST, MOST + 1):
+        half = float(stats.t.ppf(0.5 + LEVEL / 2, n - 1) * deviation / np.sqrt(n))
+        then = Estimate(found.mean, found.mean - half, found.mean + half, n)
+        if judged(claim, then, n_primary * p_value(claim, then) if claim.primary else None) != OPEN:
+            return n
+    return None
+
+
 def holm(p: Sequence[float]) -> list[float]:
     """p values adjusted for their number (Holm 1979): each is the least level of all at which its claim still holds."""
     order = np.argsort(p)
@@ -277,16 +295,27 @@ class Row:
         return f"no: {self.claim.incomparable}" if self.claim.incomparable else self.claim.same
 
     @property
+    def needed(self) -> str:
+        """Of an undecided claim how many seeds would decide it, as `settled_by`."""
+        if self.word != OPEN or self.verdict is None or not _sized(self.claim):
+            return ""
+        found = read_estimate(self.verdict["estimate"])
+        n = None if found is None else settled_by(self.claim, found)
+        return f"n > {MOST:,}" if n is None else f"n {n}"
+
+    @property
     def cells(self) -> dict[str, str]:
         """What every table shows of it; the original's figures only beside the same experiment, at least partly."""
-        p = "" if self.p is None or self.word == FALLS else f" (p {self.p:.2g})"
+        known = [] if self.p is None or self.word == FALLS else [f"p {self.p:.2g}"]
+        if self.needed:
+            known.append(self.needed)
         return {
             "stage": self.claim.stage,
             "claim of the original": self.claim.text + (" *" if self.claim.primary else ""),
             "its figures": "" if self.same.startswith("no") else self.claim.figures,
             "ours [95 %]": "" if self.verdict is None else shown(self.verdict["estimate"]),
             "n": "" if self.verdict is None else str(self.verdict["n"]),
-            "verdict": self.word + p,
+            "verdict": self.word + (f" ({', '.join(known)})" if known else ""),
         }
 
 

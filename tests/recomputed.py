@@ -310,6 +310,7 @@ def play(c: Cells) -> dict[str, Found]:
 RULES: Mapping[str, Callable[[Cells], dict[str, Found]]] = {
     "probe_deadleaves": dead_leaves,
     "probe_pong": pong_probes,
+    "probe_pong_long": pong_probes,
     "probe_pong_action": action_probes,
     "bc_pong": clones,
     "bc_pong_winning": clones,
@@ -332,6 +333,6 @@ RULES: Mapping[str, Callable[[Cells], dict[str, Found]]] = {
     "bench_core": speed,
     "bench_play": play,
 }
-TWINS = ("probe_pong", "bc_breakout", "transfer_matrix", "transfer_forgetting", "depth_ablation_si",
+TWINS = ("probe_pong", "probe_pong_long", "bc_breakout", "transfer_matrix", "transfer_forgetting", "depth_ablation_si",
          "asteroids_enduro_stress")  # fmt: skip
 TABLE = RULES | {f"{name}_original": RULES[name] for name in (*TWINS, "dqn_pong")}

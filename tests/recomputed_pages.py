@@ -21,7 +21,7 @@ import report_steps
 from measured_cells import Cells
 from recomputed import MARGINS, TABLE, TWINS, faster, rivals
 from stage_io import ROOT
-from verdict_rules import LEAST, Found, above, adjusted, equal, interval, p_of, sized, word_of, word_on_page
+from verdict_rules import LEAST, Found, above, adjusted, equal, interval, p_of, sized, word_of, word_on_page, word_shown
 
 RESULTS = ROOT / "results"
 CLAIMS, FINDINGS = report_original.CLAIMS, report_claims.FINDINGS
@@ -145,9 +145,8 @@ def check_claim(row: Mapping[str, str], claim: Any, word: str, p: float | None) 
     assert bare(row["claim of the original"]) == claim.text + (" *" if claim.primary else ""), row
     unlike = claim.incomparable or claim.same.startswith("no")
     assert row["its figures"] == ("" if unlike else claim.figures), row
-    its, shown = mine(claim.result, claim.id), re.fullmatch(r"([a-z ]+?)(?: \(p (.+)\))?", row["verdict"])
-    assert shown and shown[1] == word, row
-    assert shown[2] == (None if p is None or word == "falls" else f"{p:.2g}"), row
+    its, n_primary = mine(claim.result, claim.id), sum(one.primary for one in CLAIMS)
+    assert row["verdict"] == word_shown(word, p, claim, its and its.values, n_primary), row
     if its is None:
         assert (row["ours [95 %]"], row["n"]) == ("", ""), row
         return

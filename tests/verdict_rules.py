@@ -142,3 +142,21 @@ def word_of(claim: Any, values: np.ndarray, p: float | None) -> str:
         word = "stands" if low >= claim.at_least else "falls" if high < claim.at_least else "undecided"
     unsure = p is not None and p >= LEVEL and word in ("stands", "smaller")
     return "undecided" if unsure else word
+
+
+def seeds_to_decide(claim: Any, values: np.ndarray, n_primary: int) -> str:
+    """The smallest sample of this mean and spread that decides a claim, made and judged; "n 7", or "n > 1,000"."""
+    for n in range(LEAST, 1001):
+        signs = np.resize([1.0, -1.0], n) * (np.arange(n) < n - n % 2)
+        like = values.mean() + values.std(ddof=1) * signs / signs.std(ddof=1)
+        if word_of(claim, like, min(1.0, n_primary * p_of(claim, like)) if claim.primary else None) != "undecided":
+            return f"n {n}"
+    return "n > 1,000"
+
+
+def word_shown(word: str, p: float | None, claim: Any, values: np.ndarray | None, n_primary: int) -> str:
+    """A verdict with what stands in brackets beside it: adjusted p, and of an open one the seeds to decide it."""
+    beside = [] if p is None or word == "falls" else [f"p {p:.2g}"]
+    if word == "undecided" and values is not None and sized(claim):
+        beside.append(seeds_to_decide(claim, values, n_primary))
+    return f"{word} ({', '.join(beside)})" if beside else word
