@@ -135,7 +135,8 @@ def components(xs: Sequence[np.ndarray], n: int, most: int, seed: int = 0) -> tu
     if not len(moving):
         raise ValueError("nothing changes in these frames: nothing to fit")
     offset = x.mean(axis=0, dtype=np.float64).astype(np.float32)
-    x = x[:, moving] - offset[moving]
+    x = x[:, moving]
+    x = np.subtract(x, offset[moving], out=x if x.dtype == np.float32 else None)  # a copy less of a GB or two
     n = min(n, *x.shape)
     _, sizes, found = randomized_svd(
         x, n, n_oversamples=MORE, n_iter=ITERATIONS, power_iteration_normalizer="LU", random_state=seed

@@ -32,6 +32,7 @@ class Panel:
     unit       of the axis          log   logarithmic; all values must be above 0
     most       that the quantity can be: intervals end there
     grey       labels of rows that are drawn in grey: controls
+    marks      label: {row's label: value}: other people's values, a mark in each row that has one
     """
 
     title: str
@@ -45,6 +46,7 @@ class Panel:
     log: bool = False
     most: float = np.inf
     grey: Collection[str] = ()
+    marks: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def reach(self, label: str) -> tuple[float, float]:
         """The ends of what a row shows."""
@@ -52,7 +54,7 @@ class Panel:
         shown = [found.mean, *np.asarray(self.rows[label], float)]
         shown += [] if np.isnan(found.low) else [found.low, min(found.high, self.most)]
         value, error = _reported(self.original.get(label, found.mean))
-        shown += [value - error, value + error]
+        shown += [value - error, value + error, *(its[label] for its in self.marks.values() if label in its)]
         return min(shown), max(shown)
 
 
@@ -151,6 +153,9 @@ def _draw(axes: Axes, panel: Panel, names: Sequence[str], n_panels: int) -> None
             if error:
                 axes.plot([value - error, value + error], [row, row], color=ORIGINAL["color"], linewidth=1.2, zorder=4)
             axes.plot(value, row, label=panel.original_label, **ORIGINAL)
+    for i, (label, its) in enumerate(panel.marks.items()):
+        where = [names.index(row) for row in panel.rows if row in its]
+        axes.plot([its[names[row]] for row in where], where, "sv"[i % 2], color=GREY, markersize=4.5, label=label)
     if not panel.log:
         most = {1: 7, 2: 6, 3: 4, 4: 3}.get(n_panels, 2)
         axes.xaxis.set_major_locator(ticker.MaxNLocator(most, steps=[1, 2, 2.5, 5, 10], min_n_ticks=2))

@@ -46,6 +46,7 @@ TITLES = {
     "10": "Stage 10: films",
     "11": "Stage 11: Asteroids and Enduro",
     "12": "Stage 12: when do canonical directions pay?",
+    "13": "Stage 13: AtariARI, a benchmark of representations",
 }
 
 

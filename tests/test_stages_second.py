@@ -47,6 +47,8 @@ REFUSED = (
     ("eval_expert", ("--games", "breakout"), 2, "breakout"),
     ("record_gameplay", ("--smoke", "--expert", "best"), 1, "there is no clone pong_best: choose one of pong_reactive"),
     ("record_asteroids", ("--smoke", "--skip", "-1"), 1, "--skip not below 0"),
+    ("probe_atariari", ("--smoke", "--games", "enduro"), 1, "among AtariARI's games: choose among asteroids, berzerk,"),
+    ("probe_atariari", ("--smoke", "--steps", "300"), 1, "--steps must be at least 325, not 300"),
     ("bench_play", ("--smoke", "--clones", "pong_unknown"), 1, "there is no clone pong_unknown: choose one of"),
     ("bc_pong_cnn", ("--smoke", "--cnn-epochs", "0"), 1, "--cnn-epochs must be at least 1"),
     ("span_ablation", ("--smoke", "--most-features", "100"), 1, "--most-features must be at least 256"),
