@@ -97,14 +97,9 @@ def check(c: Config) -> None:
 def cells(run: Run) -> Found:
     """Of every game a cell per collection, side by side."""
     c = run.config
-    return run.cells(
-        ari_cells.measure, {game: [_setting(c, game, seed) for seed in range(c.seeds)] for game in c.asked}
-    )
-
-
-def _setting(c: Config, game: str, seed: int) -> Setting:
-    sizes = c.steps, c.encoder_steps, c.components, c.numbers
-    return Setting(game, seed, *sizes, c.probe_seeds, c.other_seeds, c.epochs)
+    sizes = c.steps, c.encoder_steps, c.components, c.numbers, c.probe_seeds, c.other_seeds, c.epochs
+    settings = {game: [Setting(game, seed, *sizes) for seed in range(c.collections)] for game in c.asked}
+    return run.cells(ari_cells.measure, settings)
 
 
 # --- scores ---
