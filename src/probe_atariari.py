@@ -277,6 +277,8 @@ def _notes(c: Config, found: Found) -> list[str]:
         "codes: their Table 3.",
         f"Share of the variance in {c.components} components, mean over games: {shares}. Test frames removed because "
         f"they equal another part's: {removed / max(removed + tested, 1):.0%}.",
+        "Not as in the original: today's ROMs, of which Tennis and Video Pinball fill 210 lines and were squeezed to "
+        "them then; probes without columns for labels that never occur in training (the same scores to .002, PLAN.md).",
         "Fit: the longest of all games, on one core while another game runs on the other; playing is not in it.",
         "Not measured: wide codes. DIM-UA's .75 over 19 unnamed games, and ST-DIM's .70 of its width, have 16,384 "
         "numbers (arXiv 2305.10267); a probe of those takes about 60 times as long as one of 256.",
