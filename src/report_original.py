@@ -6,6 +6,7 @@ standard errors, +- is one. Filters are numbered from 1.
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -213,6 +214,7 @@ def p_value(claim: Claim, found: Estimate) -> float:
     return above(claim.at_least, 1.0)
 
 
+@functools.cache
 def settled_by(claim: Claim, found: Estimate) -> int | None:
     """The least number of seeds that would decide an undecided claim if mean and spread stayed; None beyond MOST.
 

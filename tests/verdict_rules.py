@@ -5,6 +5,7 @@ The tests hold the pages against them.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -144,8 +145,10 @@ def word_of(claim: Any, values: np.ndarray, p: float | None) -> str:
     return "undecided" if unsure else word
 
 
-def seeds_to_decide(claim: Any, values: np.ndarray, n_primary: int) -> str:
-    """The smallest sample of this mean and spread that decides a claim, made and judged; "n 7", or "n > 1,000"."""
+@functools.cache
+def seeds_to_decide(claim: Any, sample: tuple[float, ...], n_primary: int) -> str:
+    """The smallest sample of this one's mean and spread that decides a claim, made and judged: "n 7", "n > 1,000"."""
+    values = np.array(sample)
     for n in range(LEAST, 1001):
         signs = np.resize([1.0, -1.0], n) * (np.arange(n) < n - n % 2)
         like = values.mean() + values.std(ddof=1) * signs / signs.std(ddof=1)
@@ -158,5 +161,5 @@ def word_shown(word: str, p: float | None, claim: Any, values: np.ndarray | None
     """A verdict with what stands in brackets beside it: adjusted p, and of an open one the seeds to decide it."""
     beside = [] if p is None or word == "falls" else [f"p {p:.2g}"]
     if word == "undecided" and values is not None and sized(claim):
-        beside.append(seeds_to_decide(claim, values, n_primary))
+        beside.append(seeds_to_decide(claim, tuple(values.tolist()), n_primary))
     return f"{word} ({', '.join(beside)})" if beside else word
