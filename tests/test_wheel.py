@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-REQUIRED = ("numpy", "scipy", "numba", "scikit-learn")
+REQUIRED = ("numpy", "scipy", "numba", "llvmlite", "scikit-learn")
 USED = """
 import sys
 import numpy as np
