@@ -6,7 +6,7 @@ Claim      Begun with the clone's logits as values, DQN falls within 250,000 ste
 Falsified  per claim by an interval over seeds wholly on the other side.
 Original   a clone at -8 to -12 collapses to -21 within 50,000 steps
 Reads      data/pong_<expert>_s*, data/heads/      Writes  results/dqn_pong_warmstart.{npz,json,log,png}, data/learning/
-Run        python src/dqn_pong_warmstart.py                    (65 min on 2 cores)
+Run        python src/dqn_pong_warmstart.py                    (2 h on 2 cores)
            python src/dqn_pong_warmstart.py --arms frozen naive leash
            python src/dqn_pong_warmstart.py --smoke            (30 s, proves nothing)
 
@@ -80,7 +80,7 @@ class Config:
     """Options."""
 
     arms: tuple[ArmName, ...] = tuple(ARMS)
-    seeds: int = 3  # replications: own demonstrations, own clone, own learning, own games
+    seeds: int = 5  # replications: own demonstrations, own clone, own learning, own games
     n_frames: int = 60_000  # demonstrations [agent steps]
     steps: int = 250_000  # of a run, those that are watched included [agent steps]
     watch: int = 50_000  # steps of the clone before learning, in the arms that watch; 1,000 in the others [agent steps]
