@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from resu_event_kernels import LANES, move_by_fours, move_one_by_one
+from resu_event_kernels import COMPILED, LANES, move_by_fours, move_one_by_one
 from resu_moment_kernels import changes
 from resu_numba import njit
 
@@ -137,7 +137,7 @@ def advance_events(old, new, now, bank, events):
     """Move the events from frame `old` of step now - 1 to frame `new`; returns the length of `events.moved`."""
     slot = now % len(bank.taps)
     events.counts[slot] = _note_changes(old, new, events.places[slot], events.jumps[slot])
-    if bank.taps.shape[1] % LANES == 0:
+    if COMPILED and bank.taps.shape[1] % LANES == 0:
         return move_by_fours(now, bank, events)
     return move_one_by_one(now, bank, events)
 

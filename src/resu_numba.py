@@ -37,8 +37,9 @@ def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 
 def _stamped(dispatcher: Any) -> Any:
     """The dispatcher, what it keeps being valid for these sources alone."""
-    index = dispatcher._cache._cache_file  # Numba has no public name for it; compared with what the file begins with
-    index._source_stamp = (index._source_stamp, _sources())
+    if not numba.config.DISABLE_JIT:  # else it is the plain function
+        index = dispatcher._cache._cache_file  # Numba has no public name for it; what the file on disk begins with
+        index._source_stamp = (index._source_stamp, _sources())
     return dispatcher
 
 

@@ -248,3 +248,23 @@ def test_nothing_that_an_older_version_compiled_is_run(tmp_path):
         found = done.stdout.split()
         assert found[0] == str(10 + number), done.stderr
     assert found[1] == "1", "what was kept must be used where nothing has changed"
+
+
+PLAIN = """
+import sys; sys.path.insert(0, {src!r})
+import numpy as np
+from resu_conv import ReSUEncoder
+frames = np.random.default_rng(0).integers(0, 3, (40, 12, 10), np.uint8)
+encoder = ReSUEncoder(memory=4, horizon=4, n_units=4, grid=(3, 2)).fit([frames])
+print(encoder.encode(frames, "events").tobytes().hex())
+"""
+
+
+def test_without_the_compiler_the_numbers_are_the_same():
+    """NUMBA_DISABLE_JIT, by which kernels are debugged."""
+    command = [sys.executable, "-c", PLAIN.format(src=str(SRC))]
+    plain, compiled = (
+        subprocess.run(command, capture_output=True, text=True, env=os.environ | {"NUMBA_DISABLE_JIT": off})
+        for off in "10"
+    )
+    assert plain.stdout == compiled.stdout != "", plain.stderr
