@@ -12,14 +12,13 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import config, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from resu_numba import njit
 
 LANES = 4  # 32-bit numbers handled at once: 128 bits, which all processors have
-COMPILED = not config.DISABLE_JIT  # else these loops run as plain Python, which has no such instructions
 NARROW, WIDE = (ir.VectorType(ir.IntType(bits), LANES) for bits in (32, 64))
 
 

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from resu_event_kernels import COMPILED, LANES, move_by_fours, move_one_by_one
+from resu_event_kernels import LANES, move_by_fours, move_one_by_one
 from resu_moment_kernels import changes
-from resu_numba import njit
+from resu_numba import COMPILED, njit
 
 # r_k(t, p) = sum_j taps[j, k] * frame[t - j, p] + bias[k, p]       int32; the caller bounds sum_j |taps| * 255 by 2^30
 # sums[c, k] = sum over pixels p of cell c of max(r_k, 0)           int64; sums[c, K + k] holds max(-r_k, 0)

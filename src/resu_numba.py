@@ -15,6 +15,8 @@ from typing import Any
 
 import numba
 
+COMPILED = not numba.config.DISABLE_JIT  # type: ignore[attr-defined]  # else kernels run as plain Python
+
 
 def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """numba.njit with a cache on disk; without one where neither the source's folder nor Numba's can be written.
@@ -37,7 +39,7 @@ def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 
 def _stamped(dispatcher: Any) -> Any:
     """The dispatcher, what it keeps being valid for these sources alone."""
-    if not numba.config.DISABLE_JIT:  # else it is the plain function
+    if COMPILED:  # else it is the plain function
         index = dispatcher._cache._cache_file  # Numba has no public name for it; what the file on disk begins with
         index._source_stamp = (index._source_stamp, _sources())
     return dispatcher
