@@ -170,7 +170,7 @@ def fit_mlp(
     mean, factor = torch.from_numpy(scaling.mean), torch.from_numpy(scaling.factor)
 
     def prepare(batch: np.ndarray) -> torch.Tensor:
-        return (torch.from_numpy(batch).float() - mean) * factor  # never in place: batch may be a view of x
+        return (torch.from_numpy(batch).float() - mean).mul_(factor)  # not in place before: batch may be a view of x
 
     train(model, x, y, prepare, seed, taught, held_out, **training)
     linear = linear_layers(model)

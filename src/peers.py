@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from torch.nn import functional
 
 import atari_play
 import convnet
+import heads
 from players import TASKS
 from resu_conv import ReSUEncoder
 from stage_io import seconds
@@ -224,6 +226,20 @@ def network_pass(frames: np.ndarray, batch: int = 64) -> None:
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
+
+
+def products_of_training(sizes: Sequence[int], n: int, epochs: int) -> None:
+    """The matrix products of training a perceptron on n samples, on one core, and nothing else.
+
+    sizes   of its layers, input first; of a batch forward, and backward for weights and, but for the first, inputs
+    """
+    layers = [(torch.rand(heads.BATCH, a), torch.rand(b, a), torch.rand(heads.BATCH, b)) for a, b in pairwise(sizes)]
+    with heads.one_torch_thread():
+        for _ in range(epochs * -(-n // heads.BATCH)):
+            for i, (x, weight, gradient) in enumerate(layers):
+                x @ weight.T, gradient.T @ x
+                if i:
+                    gradient @ weight
 
 
 def policy_loop(policy: atari_play.Policy, game: str, seed: int, env_options: dict) -> int:
