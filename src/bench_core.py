@@ -296,8 +296,8 @@ def verdicts(c: Config, found: dict[str, Any]) -> list[Verdict]:
         judged("update and refit", "update by one frame and refit within 1 ms", refit, refit <= 1, 1),
         judged("busy", f"beside a busy process at most {SLOWER} times slower", slowest, slowest <= SLOWER, SLOWER),
         judged(
-            "head / products", f"a head is trained within {OVER_PRODUCTS} times the time of its matrix products, on one "
-            "core", over, over <= OVER_PRODUCTS, OVER_PRODUCTS,
+            "head / products", f"a head is trained within {OVER_PRODUCTS} times the time of its matrix products, on "
+            "one core", over, over <= OVER_PRODUCTS, OVER_PRODUCTS,
         ),
         judged("peak", "peak memory of our part under 1.5 GB", peak, peak < 1.5, 1.5),
         judged("gram", f"Gram matrices agree: {of_gram}", gram, gram <= AGREE, AGREE),
