@@ -235,16 +235,39 @@ def window_sums_u8(x, n_windows, total, sums):
 def about_integers(sums, n, shift, rest, cross):
     """Integer sums (L, P) of n windows about integers shift (P,): rest = sums - n shift, cross = sums @ shift.
 
-    rest (L, P), cross (L,) int64: filled     Returns   the largest |rest|
+    rest (L, P) float64, cross (L,) int64: filled     Returns   the largest |rest|
     """
     n_lags, n_series = sums.shape
     largest = np.int64(0)
     for a in range(n_lags):
         products = np.int64(0)
         for p in range(n_series):
+            apart = sums[a, p] - n * shift[p]
             products += sums[a, p] * shift[p]
-            rest[a, p] = sums[a, p] - n * shift[p]
+            rest[a, p] = apart
+            largest = max(largest, abs(apart))
         cross[a] = products
-        for p in range(n_series):
-            largest = max(largest, abs(rest[a, p]))
     return largest
+
+
+@njit(nogil=True, fastmath={"reassoc", "contract"})
+def few_products(x, out):
+    """out (L, L) = x x' for few long rows x (L, P) float64, L = 10 or so, where BLAS takes twice as long.
+
+    In any order: for integers of which no sum passes 2^53, so that nothing is rounded.
+    """
+    n_rows, n_columns = x.shape
+    out[:] = 0
+    for lo in range(0, n_columns, 512):
+        hi = min(lo + 512, n_columns)
+        for a in range(n_rows):
+            one = x[a, lo:hi]
+            for b in range(a + 1):
+                other = x[b, lo:hi]
+                total = 0.0
+                for p in range(one.size):
+                    total += one[p] * other[p]
+                out[a, b] += total
+    for a in range(n_rows):
+        for b in range(a):
+            out[b, a] = out[a, b]

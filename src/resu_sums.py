@@ -107,7 +107,7 @@ class WindowSums:
             return WindowSums.nothing(len(self.sums), self.n_series, exact=False)
         gram, sums, shift, _ = self._about_integers()
         exponent = 0 if gram.any() else NOTHING
-        return WindowSums(self.n, gram.astype(np.float64), sums.astype(np.float64), shift.astype(np.float64), exponent)
+        return WindowSums(self.n, gram.astype(np.float64), sums, shift.astype(np.float64), exponent)
 
     def _combined(self, other: WindowSums, sign: int) -> WindowSums:
         if self.exact and other.exact:
@@ -144,9 +144,10 @@ class WindowSums:
         return WindowSums(self.n, gram, sums + self.n * apart, shift, exponent)
 
     def _about_integers(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-        """Integer gram and sums about the integers (P,) next to each series' mean, these, and the largest |sum|."""
+        """Gram (int64) and sums (float64) about the integers (P,) next to each series' mean, these, and the largest
+        |sum|: all exact below 2^53, as only sums of more than 10^13 windows are not."""
         shift = np.rint(self.sums.sum(axis=0) / len(self.sums) / self.n).astype(np.int64)
-        rest, cross = np.empty_like(self.sums), np.empty_like(self.sums[:, 0])
+        rest, cross = np.empty(self.sums.shape), np.empty_like(self.sums[:, 0])
         largest = resu_moment_kernels.about_integers(self.sums, self.n, shift, rest, cross)
         gram = self.gram - cross[:, None] - cross[None, :] + self.n * (shift @ shift)
         return gram, rest, shift, largest
@@ -177,9 +178,10 @@ class WindowSums:
     def _exact_centred(self) -> np.ndarray:
         """(L, L) float64: gram of integers less that of the means, nothing lost to cancellation."""
         gram, rest, _, largest = self._about_integers()
-        if largest * largest * self.n_series < 2**53:  # float64 holds every product and every sum exactly: use BLAS
-            fast = rest.astype(np.float64)
-            return gram - (fast @ fast.T) / self.n
-        if largest * largest * self.n_series >= 2**63:  # only beyond some 10^7 windows
-            rest = rest.astype(np.float64)
+        if largest * largest * self.n_series < 2**53:  # float64 holds every product and every sum exactly
+            products = np.empty(gram.shape)
+            resu_moment_kernels.few_products(rest, products)
+            return gram - products / self.n
+        if largest * largest * self.n_series < 2**63:  # beyond, after some 10^7 windows, they are rounded
+            rest = rest.astype(np.int64)
         return gram - np.einsum("ap,bp->ab", rest, rest) / self.n

@@ -6,6 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import linalg
 
+import resu_core
+import resu_moment_kernels
 from resu_checks import as_series
 from resu_conv import ReSUEncoder
 from resu_core import ReSU, canonical_directions, fix_signs, inverse_sqrt
@@ -77,6 +79,14 @@ def test_event_driven_equals_dense(m, h, p, n, seed):
     assert LagMoments(m, h).update(x, method="events") == LagMoments(m, h).update(x, method="dense")
 
 
+@pytest.mark.parametrize("p", [1, 511, 512, 513, 6720])
+def test_products_of_few_long_rows_are_exact_integers(p):
+    rows = np.random.default_rng(p).integers(-(2**19), 2**19, (7, p))
+    found = np.full((7, 7), np.nan)
+    resu_moment_kernels.few_products(rows.astype(np.float64), found)
+    assert np.array_equal(found, rows @ rows.T)  # below 2^53
+
+
 def test_event_driven_equals_dense_across_blocks():
     x = screens(np.random.default_rng(0), 2 * BLOCK + 77, 56)
     events, dense = LagMoments(8, 4).update(x, method="events"), LagMoments(8, 4).update(x, method="dense")
@@ -139,6 +149,14 @@ def test_whitening_identity_and_orthogonal_responses():
     psi = canonical_directions(moments, 5, ridge=ridge).filters
     loaded = moments.C_pp + ridge * np.linalg.eigvalsh(moments.C_pp)[-1] * np.eye(8)
     assert np.abs(psi @ loaded @ psi.T - np.eye(5)).max() < 1e-9
+
+
+@pytest.mark.parametrize("n", [1, 2, 8, 33])
+def test_eigenvectors_are_scipys_bit_for_bit(n):
+    a = np.random.default_rng(n).standard_normal((n, n))
+    for symmetric in (a @ a.T, a + a.T, np.eye(n), np.zeros((n, n))):
+        for found, wanted in zip(resu_core._eigh(symmetric), linalg.eigh(symmetric), strict=True):
+            assert found.tobytes() == wanted.tobytes()
 
 
 @pytest.mark.parametrize("factor", [1e-6, 1e-3, 7.3, 1e5])
