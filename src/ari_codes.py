@@ -20,20 +20,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
-from sklearn.utils.extmath import randomized_svd
 
 from resu_controls import random_filters
 from resu_conv import ReSUEncoder
 from resu_vector import VectorReSU
+from resu_vector_projection import principal_directions
 
 RIDGE = 0.01  # of the past-future directions, of the largest variance of a component
 VARIANCE = 16.0  # mean, of a code's numbers
 MEMORY = 4  # of layer 1: m frames, and as many filters
 GRID = (42, 32)  # of layer 1: cells of 5 x 5 pixels
-MORE, ITERATIONS = 64, 2  # of the randomised SVD: directions besides, power iterations
+SVD: dict[str, Any] = {"n_oversamples": 64, "n_iter": 2, "power_iteration_normalizer": "LU"}  # quick, and near enough
 ROWS = 1024  # frames that are projected at a time
 
 
@@ -134,18 +134,10 @@ def components(xs: Sequence[np.ndarray], n: int, most: int, seed: int = 0) -> tu
     moving = np.flatnonzero(x.max(axis=0) != x.min(axis=0))
     if not len(moving):
         raise ValueError("nothing changes in these frames: nothing to fit")
-    offset = x.mean(axis=0, dtype=np.float64).astype(np.float32)
-    x = x[:, moving]
-    x = np.subtract(x, offset[moving], out=x if x.dtype == np.float32 else None)  # a copy less of a GB or two
-    n = min(n, *x.shape)
-    _, sizes, found = randomized_svd(
-        x, n, n_oversamples=MORE, n_iter=ITERATIONS, power_iteration_normalizer="LU", random_state=seed
-    )
-    matrix = np.zeros((len(offset), n), np.float32)
-    matrix[moving] = found.T
-    whole = sum(float(np.square(x[rows], dtype=np.float64).sum()) for rows in _rows(len(x)))
-    share = float((sizes.astype(np.float64) ** 2).sum()) / whole
-    return LinearCode(offset, matrix), min(share, 1.0)
+    found, offset, share = principal_directions([x[:, moving]], min(n, len(moving), len(x)), seed, **SVD)
+    centre, matrix = x[0].astype(np.float32), np.zeros((x.shape[1], len(found)), np.float32)
+    centre[moving], matrix[moving] = offset, found.T
+    return LinearCode(centre, matrix), share
 
 
 def leading(code: LinearCode, series: Sequence[np.ndarray], k: int) -> LinearCode:

@@ -25,7 +25,11 @@ def refuse_constant(constant: np.ndarray) -> None:
 
 
 def principal_directions(
-    episodes: list[np.ndarray], n_components: int, random_state: Any = 0, constant_columns: str = "ignore"
+    episodes: list[np.ndarray],
+    n_components: int,
+    random_state: Any = 0,
+    constant_columns: str = "ignore",
+    **options: Any,
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """The leading principal directions of the columns over all steps.
 
@@ -34,6 +38,7 @@ def principal_directions(
     n_components      d, at most D and at most the number of steps
     random_state      of the randomised SVD: an integer, None or a NumPy RandomState
     constant_columns  "ignore" or "refuse"
+    options           further ones of scikit-learn's `randomized_svd`
     Returns  (d, D) float64, orthonormal rows; (D,) float64 means; share of the variance that the rows keep  [1]
     Raises   ValueError if d is too large, if nothing varies, or if a column is constant and that is refused.
     """
@@ -59,7 +64,7 @@ def principal_directions(
             y = (x[rows] - offset) / largest  # squares must not leave float32
             centred[start : start + len(y)] = y
             start += len(y)
-    found = randomized_svd(centred, n, random_state=random_state)[2]
+    found = randomized_svd(centred, n, random_state=random_state, **options)[2]
     q, r = np.linalg.qr(found.T.astype(np.float64))  # rows of float32 are orthonormal to 1e-7 only
     components = (q * np.where(np.diag(r) < 0, -1.0, 1.0)).T
     kept = sum(float((((x[rows] - offset) @ components.T) ** 2).sum()) for x in episodes for rows in row_blocks(x))
