@@ -65,8 +65,7 @@ class Code:
     layer    of the encoder, from 1; 0 for raw pixels
     filters  of that layer: learned ones, or those of a control
     grid     pooling cells (rows, columns); None: the usual ones
-    stride   the probe is fitted on every such sample: "third" beside raw pixels, which are (further apart where there
-             are more frames, see `stride_of`)
+    third    the probe is fitted on as few samples as those of raw pixels are, every `stride_of`-th
     in_view  only samples with the whole paddle in view
     newest   measured as well where the newest frame alone is observed
     """
@@ -77,7 +76,7 @@ class Code:
     layer: int = 0
     filters: Literal["learned", "random", "pca", "differences"] = "learned"
     grid: tuple[int, int] | None = None
-    stride: int = 1
+    third: bool = False
     in_view: bool = False
     newest: bool = True
 
@@ -90,17 +89,17 @@ class Code:
 CODES = {
     code.label: code
     for code in (
-        Code("raw(t)", "raw", lags=1, stride=STRIDE),
-        Code("raw(t,t-1)", "raw", lags=2, stride=STRIDE),
-        Code("raw, 8 frames", "raw", lags=8, stride=STRIDE, newest=False),  # as many as layer 1 sees
-        Code("raw, 11 frames", "raw", lags=11, stride=STRIDE, newest=False),  # as many as layer 2 sees
+        Code("raw(t)", "raw", lags=1, third=True),
+        Code("raw(t,t-1)", "raw", lags=2, third=True),
+        Code("raw, 8 frames", "raw", lags=8, third=True, newest=False),  # as many as layer 1 sees
+        Code("raw, 11 frames", "raw", lags=11, third=True, newest=False),  # as many as layer 2 sees
         Code("L1", "L1", layer=1),
-        Code("L1, third", "L1", layer=1, stride=STRIDE),
+        Code("L1, third", "L1", layer=1, third=True),
         Code("L1 random filters", "L1", layer=1, filters="random"),
         Code("temporal PCA", "L1", layer=1, filters="pca"),
         Code("frame differences", "L1", layer=1, filters="differences"),
         Code("L2", "L2", layer=2, newest=False),
-        Code("L2, third", "L2", layer=2, stride=STRIDE, newest=False),
+        Code("L2, third", "L2", layer=2, third=True, newest=False),
         Code("L2 random filters", "L2", layer=2, filters="random", newest=False),
         # Why paddle y[t] stays below the original's:
         Code("L1, 42 x 8 cells", "edge", layer=1, grid=FINE),
@@ -172,11 +171,11 @@ def measure(run: Run, s: Setting) -> dict[str, Any]:
     truth, usable = targets(buffer)
     whole = usable & paddle_in_view(buffer)
 
-    def split(stride: int, in_view: bool = False) -> probes.Split:
+    def split(third: bool, in_view: bool = False) -> probes.Split:
+        stride = stride_of(s.n_frames) if third else 1
         return probes.split_by_episode(buffer.episodes(), s.seed, whole if in_view else usable, stride)
 
-    apart = {1: 1, STRIDE: stride_of(s.n_frames)}
-    every, third = split(1), split(apart[STRIDE])
+    every, third = split(False), split(True)
     result: dict[str, Any] = {"n": [len(every.train), len(every.test)], "n_third": [len(third.train), len(third.test)]}
     if s.group == "raw":
         lags = [code.lags for code in s.codes]
@@ -191,7 +190,7 @@ def measure(run: Run, s: Setting) -> dict[str, Any]:
             encoder = _variant(fitted, filters, grid, episodes, s.seed)
             features = np.concatenate([encoder.encode(frames) for frames in episodes])
             for code in codes:
-                found[code.label] = probes.probe(features, truth, split(apart[code.stride], code.in_view))
+                found[code.label] = probes.probe(features, truth, split(code.third, code.in_view))
     result["r2"] = {label: probed.score for label, probed in found.items()}
     result["strength"] = {label: probed.strength for label, probed in found.items()}
     means = {label: round(float(np.mean(probed.score)), 3) for label, probed in found.items()}

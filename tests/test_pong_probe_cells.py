@@ -55,3 +55,10 @@ def test_actions_that_change_nothing_are_equivalent():
     assert words(report)["L1 on actions = L1"] == "equivalent"
     assert words(report)["L1 + actions > L1"] == "supported"
     assert words(report)["L1 + other actions > L1"] != "supported"
+
+
+def test_raw_pixels_are_probed_on_about_as_many_frames_however_many_there_are():
+    assert [pong_probe_cells.stride_of(n) for n in (3_500, 60_000, 119_999, 200_000)] == [3, 3, 5, 10]
+    assert "on every third frame" in pong_probe_cells.note_on_strides(60_000)
+    assert "on every 10th frame" in pong_probe_cells.note_on_strides(200_000)
+    assert all(code.third for code in CODES.values() if code.group == "raw" or code.label.endswith(", third"))
