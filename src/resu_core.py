@@ -88,12 +88,21 @@ def inverse_sqrt(covariance: np.ndarray, ridge: float = 0.0, absolute_ridge: flo
 
 
 def _eigh(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`scipy.linalg.eigh` of a finite symmetric matrix, the same bits, without checks that take longer for 8 x 8."""
+    """`scipy.linalg.eigh` of a symmetric float64 matrix, the same bits, without checks that take longer for 8 x 8."""
     length, integers, _ = lapack.dsyevr_lwork(len(a), lower=1)
     values, vectors, _, _, failed = lapack.dsyevr(a, lower=1, lwork=int(length), liwork=integers)
     if failed:
         raise linalg.LinAlgError(f"LAPACK's dsyevr found no eigenvalues ({failed})")
     return values, vectors
+
+
+def _svd(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Singular values and V' of `scipy.linalg.svd` with full_matrices=False, as `_eigh`."""
+    length, _ = lapack.dgesdd_lwork(*a.shape, full_matrices=0)
+    _, values, v_t, failed = lapack.dgesdd(a, full_matrices=0, lwork=int(length))
+    if failed:
+        raise linalg.LinAlgError(f"LAPACK's dgesdd found no singular values ({failed})")
+    return values, v_t
 
 
 def fix_signs(filters: np.ndarray) -> np.ndarray:
@@ -147,7 +156,7 @@ def canonical_directions(
     if moments.n_windows < sum(c_fp.shape):
         raise ValueError(f"{moments.n_windows} windows are too few for {sum(c_fp.shape)} lags: give more steps")
     whiten_p, whiten_f = (inverse_sqrt(covariance, ridge, absolute) for covariance in (c_pp, c_ff))
-    _, spectrum, v_t = linalg.svd(whiten_f @ c_fp @ whiten_p, full_matrices=False)
+    spectrum, v_t = _svd(whiten_f @ c_fp @ whiten_p)
     with np.errstate(over="ignore"):
         filters = v_t[:n_units] @ whiten_p / unit
     if not np.isfinite(filters).all():

@@ -232,12 +232,25 @@ def window_sums_u8(x, n_windows, total, sums):
 
 
 @njit(nogil=True)
-def about_integers(sums, n, shift, rest, cross):
-    """Integer sums (L, P) of n windows about integers shift (P,): rest = sums - n shift, cross = sums @ shift.
+def near_means(sums, n, lo, hi, shift):
+    """shift (hi - lo,) int64: the integers next to the means of series lo .. hi - 1, of integer sums (L, P) of n."""
+    shift[:] = sums[0, lo:hi]
+    for a in range(1, len(sums)):
+        row = sums[a, lo:hi]
+        for p in range(hi - lo):
+            shift[p] += row[p]
+    for p in range(hi - lo):
+        shift[p] = np.int64(np.rint(shift[p] / len(sums) / n))
 
-    rest (L, P) float64, cross (L,) int64: filled     Returns   the largest |rest|
+
+@njit(nogil=True)
+def about_integers(sums, n, shift, rest, cross):
+    """Integer sums (L, P) of n windows about integers near their means: rest = sums - n shift, cross = sums @ shift.
+
+    shift (P,) int64, rest (L, P) float64, cross (L,) int64: filled     Returns   the largest |rest|
     """
     n_lags, n_series = sums.shape
+    near_means(sums, n, 0, n_series, shift)
     largest = np.int64(0)
     for a in range(n_lags):
         products = np.int64(0)
@@ -251,23 +264,38 @@ def about_integers(sums, n, shift, rest, cross):
 
 
 @njit(nogil=True, fastmath={"reassoc", "contract"})
-def few_products(x, out):
-    """out (L, L) = x x' for few long rows x (L, P) float64, L = 10 or so, where BLAS takes twice as long.
+def products_about_integers(sums, n, cross, products):
+    """`about_integers`, its rest not kept but multiplied: products (L, L) float64 = rest rest', cross (L,): filled.
 
-    In any order: for integers of which no sum passes 2^53, so that nothing is rounded.
+    In any order: exact where no sum of products passes 2^53.    Returns   the largest |rest|, and |shift|^2
     """
-    n_rows, n_columns = x.shape
-    out[:] = 0
-    for lo in range(0, n_columns, 512):
-        hi = min(lo + 512, n_columns)
-        for a in range(n_rows):
-            one = x[a, lo:hi]
+    n_lags, n_series = sums.shape
+    width = 512  # pieces that stay in the cache
+    shift, rest = np.empty(width, np.int64), np.empty((n_lags, width))
+    largest, squares = np.int64(0), np.int64(0)
+    cross[:] = 0
+    products[:] = 0
+    for lo in range(0, n_series, width):
+        size = min(width, n_series - lo)
+        near_means(sums, n, lo, lo + size, shift[:size])
+        for p in range(size):
+            squares += shift[p] * shift[p]
+        for a in range(n_lags):
+            row, one = sums[a, lo : lo + size], rest[a]
+            total = np.int64(0)
+            for p in range(size):
+                apart = row[p] - n * shift[p]
+                total += row[p] * shift[p]
+                one[p] = apart
+                largest = max(largest, abs(apart))
+            cross[a] += total
             for b in range(a + 1):
-                other = x[b, lo:hi]
-                total = 0.0
-                for p in range(one.size):
-                    total += one[p] * other[p]
-                out[a, b] += total
-    for a in range(n_rows):
+                other = rest[b]
+                product = 0.0
+                for p in range(size):
+                    product += one[p] * other[p]
+                products[a, b] += product
+    for a in range(n_lags):
         for b in range(a):
-            out[b, a] = out[a, b]
+            products[b, a] = products[a, b]
+    return largest, squares

@@ -7,6 +7,7 @@ any offset and scale, and how they are added, is in resu_sums.py.
 
 from __future__ import annotations
 
+import functools
 from typing import Self
 
 import numpy as np
@@ -60,6 +61,12 @@ def _lag_products(x: np.ndarray, n_lags: int, method: str) -> tuple[np.ndarray, 
     return products, sums.sum(axis=0)
 
 
+@functools.cache
+def _upper(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the upper half of an n x n matrix."""
+    return np.triu_indices(n)
+
+
 def count_windows(x: np.ndarray, n_lags: int, method: str = "dense") -> WindowSums:
     """Sums over every window of n_lags steps within x (T, P), uint8 or float64; method as in `LagMoments.update`."""
     exact, n_windows = x.dtype == np.uint8, len(x) - n_lags + 1
@@ -75,7 +82,7 @@ def count_windows(x: np.ndarray, n_lags: int, method: str = "dense") -> WindowSu
     gram, sums = np.zeros((n_lags, n_lags), products.dtype), np.empty((n_lags, x.shape[1]), products.dtype)
     if exact:  # the next position has one step more and one less: nothing is lost by counting on from there
         resu_moment_kernels.window_sums_u8(x, n_windows, total, sums)
-        row, column = np.triu_indices(n_lags)
+        row, column = _upper(n_lags)
         steps = [products[:n_windows].sum(axis=0, keepdims=True), products[n_windows:] - products[: n_lags - 1]]
         gram[row, column] = gram[column, row] = np.cumsum(np.concatenate(steps), axis=0)[row, column - row]
         return WindowSums(n_windows, gram, sums, shift, exponent)

@@ -146,8 +146,8 @@ class WindowSums:
     def _about_integers(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
         """Gram (int64) and sums (float64) about the integers (P,) next to each series' mean, these, and the largest
         |sum|: all exact below 2^53, as only sums of more than 10^13 windows are not."""
-        shift = np.rint(self.sums.sum(axis=0) / len(self.sums) / self.n).astype(np.int64)
-        rest, cross = np.empty(self.sums.shape), np.empty_like(self.sums[:, 0])
+        shift, rest = np.empty(self.n_series, np.int64), np.empty(self.sums.shape)
+        cross = np.empty_like(self.sums[:, 0])
         largest = resu_moment_kernels.about_integers(self.sums, self.n, shift, rest, cross)
         gram = self.gram - cross[:, None] - cross[None, :] + self.n * (shift @ shift)
         return gram, rest, shift, largest
@@ -177,11 +177,11 @@ class WindowSums:
 
     def _exact_centred(self) -> np.ndarray:
         """(L, L) float64: gram of integers less that of the means, nothing lost to cancellation."""
-        gram, rest, _, largest = self._about_integers()
-        if largest * largest * self.n_series < 2**53:  # float64 holds every product and every sum exactly
-            products = np.empty(gram.shape)
-            resu_moment_kernels.few_products(rest, products)
-            return gram - products / self.n
+        cross, products = np.empty_like(self.sums[:, 0]), np.empty(self.gram.shape)
+        largest, squares = resu_moment_kernels.products_about_integers(self.sums, self.n, cross, products)
+        if largest * largest * self.n_series < 2**53:  # float64 held every product and every sum exactly
+            return self.gram - cross[:, None] - cross[None, :] + self.n * squares - products / self.n
+        gram, rest, _, _ = self._about_integers()
         if largest * largest * self.n_series < 2**63:  # beyond, after some 10^7 windows, they are rounded
             rest = rest.astype(np.int64)
         return gram - np.einsum("ap,bp->ab", rest, rest) / self.n

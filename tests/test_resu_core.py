@@ -80,11 +80,18 @@ def test_event_driven_equals_dense(m, h, p, n, seed):
 
 
 @pytest.mark.parametrize("p", [1, 511, 512, 513, 6720])
-def test_products_of_few_long_rows_are_exact_integers(p):
-    rows = np.random.default_rng(p).integers(-(2**19), 2**19, (7, p))
-    found = np.full((7, 7), np.nan)
-    resu_moment_kernels.few_products(rows.astype(np.float64), found)
-    assert np.array_equal(found, rows @ rows.T)  # below 2^53
+def test_sums_about_integers_are_exact(p):
+    n, rng = 1000, np.random.default_rng(p)
+    sums = rng.integers(0, 255, p) * n + rng.integers(-(2**18), 2**18, (7, p))
+    shift = np.rint(sums.mean(axis=0) / n).astype(np.int64)
+    rest = sums - n * shift
+    cross, products = np.empty(7, np.int64), np.full((7, 7), np.nan)
+    found = resu_moment_kernels.products_about_integers(sums, n, cross, products)
+    assert found == (np.abs(rest).max(), shift @ shift)
+    assert np.array_equal(products, rest @ rest.T) and np.array_equal(cross, sums @ shift)  # below 2^53
+    kept, near, again = np.empty(sums.shape), np.empty(p, np.int64), np.empty(7, np.int64)
+    assert resu_moment_kernels.about_integers(sums, n, near, kept, again) == np.abs(rest).max()
+    assert np.array_equal(kept, rest) and np.array_equal(near, shift) and np.array_equal(again, cross)
 
 
 def test_event_driven_equals_dense_across_blocks():
@@ -152,11 +159,15 @@ def test_whitening_identity_and_orthogonal_responses():
 
 
 @pytest.mark.parametrize("n", [1, 2, 8, 33])
-def test_eigenvectors_are_scipys_bit_for_bit(n):
+def test_decompositions_are_scipys_bit_for_bit(n):
     a = np.random.default_rng(n).standard_normal((n, n))
     for symmetric in (a @ a.T, a + a.T, np.eye(n), np.zeros((n, n))):
         for found, wanted in zip(resu_core._eigh(symmetric), linalg.eigh(symmetric), strict=True):
             assert found.tobytes() == wanted.tobytes()
+    for square_or_not in (a, a[: n // 2 + 1], a[:, : n // 2 + 1], np.zeros((n, n))):
+        wanted = linalg.svd(square_or_not, full_matrices=False)
+        for found, part in zip(resu_core._svd(square_or_not), wanted[1:], strict=True):
+            assert found.tobytes() == part.tobytes()
 
 
 @pytest.mark.parametrize("factor", [1e-6, 1e-3, 7.3, 1e5])
