@@ -195,16 +195,17 @@ def test_resu(kind, method, error):
 
 
 @pytest.mark.parametrize("kind", ["new", "begun", "fitted"])
-def test_resu_when_the_decomposition_fails(kind, monkeypatch):
-    resu = estimator(kind)
+@pytest.mark.parametrize("routine", ["dgesdd", "dsyevr"])
+def test_resu_when_the_decomposition_fails(kind, routine, monkeypatch):
+    resu, lapack = estimator(kind), getattr(resu_core.lapack, routine)
     before = state(resu)
 
     def fails(*args, **options):
-        raise linalg.LinAlgError("did not converge")
+        return *lapack(*args, **options)[:-1], 1  # what LAPACK says where it did not converge
 
     for method in ("fit", "partial_fit"):
-        with monkeypatch.context() as patch, pytest.raises(linalg.LinAlgError):
-            patch.setattr(resu_core.linalg, "svd", fails)
+        with monkeypatch.context() as patch, pytest.raises(linalg.LinAlgError, match=routine):
+            patch.setattr(resu_core.lapack, routine, fails)
             getattr(resu, method)(FLOATS)
         assert state(resu) == before
 
