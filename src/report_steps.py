@@ -358,6 +358,7 @@ MEASURED = (
     Step("collect_asteroids_demos", "11", "collect_asteroids_demos"),
     Step("record_gameplay", "10", "record_gameplay", "", "Films", "What do the players look like at play?"),
     Step("record_asteroids", "11", "record_asteroids"),
+    Step("record_flock", "10", "record_flock"),
 )
 STEPS = tuple(with_twins(MEASURED))
 

@@ -95,6 +95,16 @@ def write_npy(path: PathLike, array: np.ndarray) -> None:
     write_atomically(path, lambda file: np.lib.format.write_array(file, array, allow_pickle=False))
 
 
+def read_npy_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, order (True: Fortran's) and dtype of an .npy file, which is read up to its numbers.
+
+    Raises   ValueError if it is no .npy file.
+    """
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    return read(file)
+
+
 def open_npy(path: PathLike, remedy: str = "") -> np.ndarray:
     """Map one .npy file; changes to the array stay in memory and never reach the file.
 

@@ -7,56 +7,56 @@ further. Workers come from joblib: processes of this machine, or those of a Dask
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from numbers import Integral
-from pathlib import Path
 from typing import Any
 
 import joblib
 import numpy as np
 
 import resu_files
+import resu_urls
 from resu_conv import ReSUEncoder
 from resu_moments import LagMoments
 
 BLOCK = 4096  # frames in memory at a time
 SHARD = 100_000  # frames of one task
+HEAD = 1 << 16  # bytes in which an .npy file says what it holds
 
 
 class FrameFile:
     """Frames (T, H, W) uint8 in an .npy file, read block by block and never mapped: memory does not grow with T.
 
     Beside it may lie <name>.npz with `starts` (E,): the first index of each episode, as `atari_play.Buffer` writes it;
-    otherwise the file is one episode.
+    otherwise the file is one episode. It may be behind a URL: blocks are read where they lie, if the server allows.
     Raises   FileNotFoundError, or ValueError if the file is truncated, no .npy file, or holds something else, or if
              `starts` are not the beginnings of episodes.
     """
 
     def __init__(self, path: resu_files.PathLike) -> None:
-        self.path = Path(path)
-        if not self.path.is_file():
-            raise FileNotFoundError(f"{self.path} not found")
+        self.path = os.fspath(path)
+        with resu_urls.reading(self.path) as file:
+            head, size = io.BytesIO(file.read(HEAD)), resu_urls.size(file)
         try:
-            with open(self.path, "rb") as file:
-                version = np.lib.format.read_magic(file)
-                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-                shape, fortran, dtype = read(file)
-                self._offset = file.tell()
+            shape, fortran, dtype = resu_files.read_npy_header(head)
         except ValueError as error:
             raise ValueError(f"{self.path} is not an .npy file ({error})") from error
+        self._offset = head.tell()
         if len(shape) != 3 or dtype != np.uint8 or fortran:
             raise ValueError(f"{self.path} must hold uint8 frames (T, H, W), not {dtype} of shape {shape}")
         self.shape: tuple[int, int, int] = shape
-        if os.path.getsize(self.path) < self._offset + int(np.prod(shape, dtype=object)):
+        if size < self._offset + int(np.prod(shape, dtype=object)):
             raise ValueError(f"{self.path} is truncated: {shape[0]} frames do not fit into it")
-        index = self.path.with_suffix(".npz")
-        self.starts = np.zeros(1, np.int64)
-        if index.is_file():
-            self.starts = resu_files.episode_starts(resu_files.read_npz(index, ("starts",))["starts"], len(self), index)
+        index, self.starts = index_of(self.path), np.zeros(1, np.int64)
+        if resu_urls.exists(index):
+            with resu_urls.fetched(index) as local:
+                starts = resu_files.read_npz(local, ("starts",))["starts"]
+            self.starts = resu_files.episode_starts(starts, len(self), index)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -64,10 +64,11 @@ class FrameFile:
     def read(self, start: int, stop: int, into: np.ndarray | None = None) -> np.ndarray:
         """Frames start .. stop - 1, in the first rows of `into` if given: fresh memory costs as much as reading."""
         frames = np.empty((stop - start, *self.shape[1:]), np.uint8) if into is None else into[: stop - start]
-        with open(self.path, "rb") as file:
+        with resu_urls.reading(self.path) as file:
             file.seek(self._offset + start * self.shape[1] * self.shape[2])
-            if file.readinto(frames.data) != frames.nbytes:
-                raise ValueError(f"{self.path} is truncated: frames {start} to {stop - 1} are not in it")
+            n = file.readinto(frames.data)
+        if n != frames.nbytes:
+            raise ValueError(f"{self.path} is truncated: frames {start} to {stop - 1} are not in it")
         return frames
 
     def blocks(self, ranges: Sequence[tuple[int, int]]) -> Iterator[np.ndarray]:
@@ -88,6 +89,11 @@ class FrameFile:
     def episodes(self) -> list[tuple[int, int]]:
         """(start, stop) of each."""
         return list(pairwise([*self.starts.tolist(), len(self)]))
+
+
+def index_of(path: resu_files.PathLike) -> str:
+    """Where the episodes' starts of a file of frames lie, if they do: <name>.npz beside it."""
+    return os.path.splitext(path)[0] + ".npz"
 
 
 def holds_frames(path: resu_files.PathLike) -> bool:
@@ -120,16 +126,15 @@ def shards(paths: resu_files.PathLike | Iterable[resu_files.PathLike], n_frames:
     if not isinstance(n_frames, Integral) or n_frames < 1:
         raise ValueError(f"a shard needs a whole number of frames, at least one, not {n_frames}")
     found: list[Shard] = []
-    known: dict[tuple[int, int], Path] = {}
+    known: dict[object, FrameFile] = {}
     for file in files:
         if file.shape[1:] != files[0].shape[1:]:
             raise ValueError(f"{file.path} has frames {file.shape[1:]}, {files[0].path} has {files[0].shape[1:]}")
-        status = file.path.stat()
-        twin = known.setdefault((status.st_dev, status.st_ino), file.path)
-        if twin is not file.path:
-            raise ValueError(f"{file.path} and {twin} are the same file: its frames would count twice")
+        twin = known.setdefault(resu_urls.identity(file.path), file)
+        if twin is not file:
+            raise ValueError(f"{file.path} and {twin.path} are the same file: its frames would count twice")
         cuts = [*range(0, len(file), n_frames), len(file)]
-        found += [Shard(os.path.abspath(file.path), start, stop) for start, stop in pairwise(cuts)]
+        found += [Shard(resu_urls.absolute(file.path), start, stop) for start, stop in pairwise(cuts)]
     return found
 
 
@@ -203,7 +208,7 @@ def encode_file(encoder: ReSUEncoder, path: resu_files.PathLike, target: resu_fi
              `encode_blocks`; OSError as `resu_files.write_atomically`.
     """
     file = FrameFile(path)
-    if os.path.realpath(target) in (os.path.realpath(path), os.path.realpath(file.path.with_suffix(".npz"))):
+    if os.path.realpath(target) in (os.path.realpath(path), os.path.realpath(index_of(path))):
         raise ValueError(f"the features of {path} would replace its frames or their index: choose another target")
 
     def write(out: Any) -> None:

@@ -218,10 +218,11 @@ def _tended(function: Callable[..., Any], words: tuple[Any, ...], options: dict[
 
 
 def progress(
-    items: Iterable[T], description: str, total: int | None = None, unit: str = "it", start: int = 0
-) -> Iterable[T]:
+    items: Iterable[T] | None, description: str, total: int | None = None, unit: str = "it", start: int = 0
+) -> "tqdm[T]":
     """A tqdm bar on stderr; quiet when stderr is not a terminal, except for a line every 30 seconds.
 
+    items   what is gone through; None: what was done is told by `update`
     start   how much was done before: it counts for what is left, not for the rate
     """
     shown = sys.stderr.isatty()

@@ -125,7 +125,7 @@ def test_names_of_maps_stand_above_them_and_not_on_them(n_units):
     rng = np.random.default_rng(0)
     screen = rng.integers(0, 256, (210, 160, 3)).astype(np.uint8)
     maps = np.ones((2 * n_units, 21, 21))
-    image = films.gameplay_image(screen, maps, np.ones(n_units), ["title", "score"])
+    image = films.image(screen, maps, np.ones(n_units), ["title", "score"])
     assert image.shape[0] == films.HEIGHT + 8 + 2 * 18
     panel = image[: films.HEIGHT, 320:]
     for colour in (films.ON_COLOUR, films.OFF_COLOUR):
@@ -137,4 +137,4 @@ def test_names_of_maps_stand_above_them_and_not_on_them(n_units):
         names = panel[: films.NAME, columns[0] :]
         assert (names[:, : films.WIDEST] > 150).all(axis=-1).any()
     with pytest.raises(ValueError, match="30 maps below each other do not fit"):
-        films.gameplay_image(screen, np.ones((60, 4, 4)), np.ones(30), [])
+        films.image(screen, np.ones((60, 4, 4)), np.ones(30), [])

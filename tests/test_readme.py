@@ -2,16 +2,21 @@
 
 import re
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 
+import fit_encoder
+import flock
+import stage_io
+from resu_conv import ReSUEncoder
 from stage_io import ROOT
 
 CHANGED = {
     '"torch:cuda"': '"torch:cpu"',
     "clip_rewards=True)).learn(100_000)": "True), n_steps=8, batch_size=32).learn(64)",
 }
-PAGES = {"README.md": 2, "USING.md": 9}  # with how many examples at least
+PAGES = {"README.md": 2, "USING.md": 10}  # with how many examples at least
 
 
 @pytest.fixture
@@ -23,6 +28,10 @@ def known(tmp_path, monkeypatch):
     frames[:, 20:30, 20:30] = rng.integers(0, 3, (60, 10, 10), np.uint8)
     for name in ("a.npy", "b.npy"):
         np.save(name, frames)
+    flock.write_video("walk.mp4", 0, 5, 30)
+    (tmp_path / "pictures").mkdir()
+    for t in range(20):
+        iio.imwrite(tmp_path / "pictures" / f"{t}.png", frames[t])
     return {
         "episodes": [frames, frames[:40]],
         "frames": frames,
@@ -60,4 +69,16 @@ def test_the_examples_of_using_run(known):
     assert known["envs"].reset(seed=0)[0].shape == (8, 1024)
     assert np.load("a_features.npy").shape == (60, 1024)
     assert known["vectors"].filters_.shape == (16, 2, 64) and known["again"].moments_ == known["vectors"].moments_
+    assert np.load("walk_features.npy").shape == (30, 1536) and len(known["brightness"]) == 1
     assert 0.9 < known["wide"].explained_variance_share_ < 1
+
+
+def test_the_command_for_a_video_runs_as_printed(tmp_path, monkeypatch):
+    (line,) = re.findall(r"^    python (src/fit_encoder\.py .*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(stage_io, "ROOT", tmp_path / "root")
+    flock.write_video("holiday.mp4", 0, 5, 40)
+    fit_encoder.STAGE.main(line.split()[1:])
+    encoder = ReSUEncoder.load("holiday.npz")
+    assert encoder.correlations_[0] > 0.5 and np.load("holiday_features.npy").shape == (40, encoder.n_features)
+    assert len(iio.imread("holiday.gif")) == 20

@@ -52,7 +52,7 @@ deep = ReSUEncoder(memory=4, horizon=2, n_units=2, grid=(3, 2), n_layers=2, n_un
 assert deep.encode(frames).shape == (60, 24)
 
 for module, words in (("resu_torch", "PyTorch: pip install 'resu-features[torch]'"), ("resu_gym", "Gymnasium: pip"),
-                      ("resu_sb3", "Stable-Baselines3: pip")):
+                      ("resu_sb3", "Stable-Baselines3: pip"), ("resu_video", "OpenCV, imageio and PyAV: pip")):
     try:
         __import__(module)
     except ImportError as error:
@@ -101,7 +101,7 @@ def test_the_wheel_holds_the_library_and_nothing_else(wheel):
         line.split(": ")[1] for line in text.splitlines() if line.startswith("Requires-Dist") and ";" not in line
     ]
     assert sorted(word.split(">")[0] for word in required) == sorted(REQUIRED)
-    assert {"torch", "gym", "sb3", "dask"} == {
+    assert {"torch", "gym", "sb3", "dask", "video", "url"} == {
         line.split(": ")[1] for line in text.splitlines() if line.startswith("Provides-Extra")
     }
 
