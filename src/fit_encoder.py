@@ -57,6 +57,7 @@ class Config:
     workers: int = -1  # processes on this machine, -1 for all cores
     method: str = "auto"  # or dense, events, torch:cpu, torch:cuda
     shard: int = resu_sharding.SHARD  # frames of one task
+    keep: str = ""  # a folder for the moments of finished shards of buffers: none is counted twice, whatever ends
     force: bool = field(default=False, compare=False)  # replace files that something else wrote
     smoke: bool = False  # a buffer of its own
 
@@ -135,10 +136,12 @@ def fit(s: Config, paths: tuple[str, ...], clips: dict[str, Clip]) -> tuple[ReSU
     """The encoder of all, and how many frames they have."""
     options: dict[str, Any] = {"memory": s.memory, "horizon": s.horizon, "n_units": s.n_units, "grid": s.grid}
     if clips:
+        if s.keep:
+            raise ValueError("--keep is for buffers, .npy files of (T, H, W) without --size: a clip is read as a whole")
         with bar("moments", clips.values()) as done:
             return resu_video.fit(clips.values(), method=s.method, progress=done.update, **options), done.n
     encoder = resu_sharding.fit(
-        paths, n_jobs=s.workers, shard=s.shard, method=s.method,
+        paths, n_jobs=s.workers, shard=s.shard, method=s.method, keep=s.keep or None,
         progress=lambda parts, n: workers.progress(parts, "moments", n, "shard"), **options,
     )  # fmt: skip
     return encoder, sum(len(resu_sharding.FrameFile(path)) for path in paths)

@@ -7,6 +7,7 @@ further. Workers come from joblib: processes of this machine, or those of a Dask
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -138,8 +139,39 @@ def shards(paths: resu_files.PathLike | Iterable[resu_files.PathLike], n_frames:
     return found
 
 
-def shard_moments(shard: Shard, memory: int, horizon: int, center: bool = True, method: str = "auto") -> LagMoments:
-    """Moments of the windows that start in a shard, with a few thousand frames in memory at a time."""
+def kept_in(keep: resu_files.PathLike, shard: Shard, memory: int, horizon: int, center: bool = True) -> str:
+    """The file of a folder in which a shard's moments are kept: its name tells what was counted, and of which bytes.
+
+    Raises   FileNotFoundError or ValueError if the file of frames cannot be looked at.
+    """
+    files = [resu_urls.state(path) for path in (shard.path, index_of(shard.path))]
+    what = repr((*files, shard.start, shard.stop, int(memory), int(horizon), bool(center)))
+    return os.path.join(keep, f"moments_{hashlib.sha256(what.encode()).hexdigest()[:32]}.npz")
+
+
+def shard_moments(
+    shard: Shard,
+    memory: int,
+    horizon: int,
+    center: bool = True,
+    method: str = "auto",
+    keep: resu_files.PathLike | None = None,
+) -> LagMoments:
+    """Moments of the windows that start in a shard, with a few thousand frames in memory at a time.
+
+    keep   a folder: they are read from there if they are there (`kept_in`), else counted and written
+    """
+    if keep is None:
+        return _counted(shard, memory, horizon, center, method)
+    path = kept_in(keep, shard, memory, horizon, center)
+    if os.path.isfile(path):
+        return LagMoments.load(path)
+    moments = _counted(shard, memory, horizon, center, method)
+    moments.save(path)
+    return moments
+
+
+def _counted(shard: Shard, memory: int, horizon: int, center: bool, method: str) -> LagMoments:
     file, moments = FrameFile(shard.path), LagMoments(memory, horizon, center)
     ranges, first = [], []
     for begin, end in file.episodes():
@@ -159,6 +191,7 @@ def fit(
     n_jobs: int = 1,
     shard: int = SHARD,
     method: str = "auto",
+    keep: resu_files.PathLike | None = None,
     progress: Callable[[Iterable[LagMoments], int], Iterable[LagMoments]] | None = None,
     **options: Any,
 ) -> ReSUEncoder:
@@ -167,6 +200,8 @@ def fit(
     paths     .npy files as `FrameFile`, or one
     n_jobs    processes (-1: all cores), where `joblib.parallel_config` has not chosen other workers
     shard     frames of one task           options   of `ReSUEncoder`
+    keep      a folder that all workers see: moments of finished shards lie there, and are not counted again (as long as
+              the files of frames are the same, of the same size and time)
     progress  wraps the parts as they come, given their number, e.g. `lambda parts, n: tqdm(parts, total=n)`
     Raises    ValueError as `shards` and `ReSUEncoder.fit_moments`, for more than one layer or n_jobs that is no integer
               or 0.
@@ -176,11 +211,12 @@ def fit(
     encoder = ReSUEncoder(**options)
     if encoder.n_layers != 1:
         raise ValueError("only the first layer is fitted from files: n_layers must be 1")
-    tasks = shards(paths, shard)
+    tasks, keep = shards(paths, shard), None if keep is None else os.path.abspath(keep)
     total = LagMoments(encoder.memory, encoder.horizon, encoder.center)
     parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)
     parts = parallel(
-        joblib.delayed(shard_moments)(task, encoder.memory, encoder.horizon, encoder.center, method) for task in tasks
+        joblib.delayed(shard_moments)(task, encoder.memory, encoder.horizon, encoder.center, method, keep)
+        for task in tasks
     )
     for part in progress(parts, len(tasks)) if progress else parts:
         total.merge(part)

@@ -60,6 +60,21 @@ def identity(path: PathLike) -> object:
     return status.st_dev, status.st_ino
 
 
+def state(path: PathLike) -> object:
+    """What changes when a file does: its name, size and time, or what a server tells of it; None if there is none.
+
+    Raises   ValueError if a URL cannot be looked at.
+    """
+    if not is_url(path):
+        status = os.stat(path) if os.path.isfile(path) else None
+        return status and (os.path.realpath(path), status.st_size, status.st_mtime_ns)
+    if not exists(path):
+        return None
+    with _one_sentence(path):
+        system, name = _fsspec().core.url_to_fs(os.fspath(path))
+        return os.fspath(path), system.ukey(name)
+
+
 def exists(path: PathLike) -> bool:
     """Whether there is a file. Raises ValueError if a kind of URL needs what is not installed."""
     if not is_url(path):
