@@ -7,15 +7,20 @@ RUN    := $(VENV)/bin/python
 STAGES ?=
 FRESH  ?=
 
-.PHONY: help demo test smoke reproduce report clean
+.PHONY: help demo test smoke reproduce report scale clean
 
 help:
-	@echo "make demo   learn to play Pong in closed form: collect, fit, train, play, print the table, draw media/demo_pong.gif"
-	@echo "make test   ruff, mypy and the test suite"
-	@echo "make smoke  every stage on a few frames, in minutes; proves nothing but that all of them run"
-	@echo "make reproduce [STAGES=\"2 4a\"] [FRESH=1]   every stage in full, resuming; FRESH=1: from nothing"
-	@echo "make report rebuild every page and figure from results/"
-	@echo "make clean  remove the virtual environment and caches (data/ and results/ stay)"
+	@echo "To begin with"
+	@echo "  make demo      learn to play Pong in closed form: collect, fit, train, play; draws media/demo_pong.gif"
+	@echo "  make test      ruff, mypy and the test suite"
+	@echo "The record"
+	@echo "  make report    rebuild every page and figure from results/"
+	@echo "  make smoke     every stage on a few frames, in minutes; proves nothing but that all of them run"
+	@echo "  make reproduce [STAGES=\"2 4a\"] [FRESH=1]   every stage in full, resuming; FRESH=1: from nothing"
+	@echo "Larger"
+	@echo "  make scale     a Dask scheduler with 1, 2 and 4 workers on this machine; some of them are killed"
+	@echo "Away with it"
+	@echo "  make clean     remove the virtual environment and caches (data/ and results/ stay)"
 
 $(VENV)/ready: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -41,6 +46,9 @@ reproduce: $(VENV)/ready
 
 report: $(VENV)/ready
 	$(RUN) src/report_results.py
+
+scale: $(VENV)/ready
+	$(RUN) src/bench_cluster.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis

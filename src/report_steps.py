@@ -44,6 +44,14 @@ MEASURED = (
         main=r"(84 x 84|210 x 160) pixels|files|in memory|computed",
     ),
     Step(
+        "bench_cluster",
+        "core",
+        "bench_cluster",
+        "",
+        "Many machines",
+        "Do workers share the work, and what is lost when one of them or the scheduler ends?",
+    ),
+    Step(
         "probe_deadleaves",
         "1",
         "probe_deadleaves",
