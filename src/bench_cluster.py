@@ -54,7 +54,7 @@ class Config:
 
     n_frames: int = 60_000  # of random play of Pong in a file [agent steps]
     files: int = 8  # at most: the same games mirrored, upside down, backwards
-    shard: int = 15_000  # frames of one task
+    shard: int = 30_000  # frames of one task
     workers: tuple[int, ...] = (1, 2, 4)  # processes, one thread each
     memory: str = "800MB"  # that a worker may take
     repeats: int = 2  # timings; the best counts
@@ -86,15 +86,27 @@ def write_files(folder: Path, buffer: atari_play.Buffer, n: int) -> list[str]:
 
 @contextlib.contextmanager
 def cluster_of(n: int, memory: str) -> Iterator[Any]:
-    """A scheduler with n workers of one thread on this machine, used by joblib; yields Dask's LocalCluster."""
-    from dask.distributed import LocalCluster  # slow to import
+    """A scheduler with n workers on this machine, a core each, used by joblib; yields Dask's LocalCluster."""
+    from dask.distributed import Client, LocalCluster  # slow to import
 
     with LocalCluster(
         n_workers=n, threads_per_worker=1, processes=True, memory_limit=memory, dashboard_address=None, silence_logs=50
     ) as cluster:
         cluster.wait_for_workers(n)
+        with Client(cluster.scheduler_address) as client:
+            for i, address in enumerate(client.scheduler_info()["workers"]):
+                client.run(keep_to_core, i, workers=[address])
         with workers.cluster(cluster.scheduler_address):
             yield cluster
+
+
+def keep_to_core(i: int) -> None:
+    """All threads of this process, one of which reads ahead, share a core, the i-th of those that it may use."""
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        for thread in os.listdir("/proc/self/task"):
+            with contextlib.suppress(ProcessLookupError):  # it has ended
+                os.sched_setaffinity(int(thread), {cores[i % len(cores)]})
 
 
 def digest(encoder: ReSUEncoder, path: str) -> int:
