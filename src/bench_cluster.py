@@ -43,7 +43,7 @@ from stats_ci import measured as measured_value
 
 OPTIONS: dict[str, Any] = {"memory": 8, "horizon": 4, "n_units": 4, "grid": (12, 8)}
 EFFICIENT = 0.9
-FUTURE, PART = (10**9, 10**10), 10**6  # frames that are computed from the rates, and frames of a shard of them
+FUTURE, PART = (10**9, 10**10, 10**12), 10**6  # frames that are computed from the rates, and frames of a shard of them
 TASKS_TIMED = 400  # empty ones
 PIXELS = 84 * 84
 
@@ -219,11 +219,14 @@ def cells(run: Run) -> dict[str, Any]:
 def report(c: Config, found: dict[str, Any]) -> Report:
     """Rates by number of workers, costs computed from them, what was the same."""
     n, one = c.n_frames * c.files, found["by"]["1"]
-    rows: list[dict[str, Any]] = [{"what": "one process, no scheduler", **_rates(n, found["alone"])}]
+    rows: list[dict[str, Any]] = []
+    timed = {"one process on all cores, no scheduler": (found["cores"], found["alone"])}
     for workers_, its in found["by"].items():
-        cores = min(int(workers_), found["cores"])
-        efficient = {f"{kind}: efficiency": f"{one[kind] / its[kind] / cores:.2f}" for kind in its}
-        rows.append({"what": f"{workers_} worker{'s' * (workers_ != '1')}", **_rates(n, its), **efficient})
+        timed[f"{workers_} worker{'s' * (workers_ != '1')}"] = (min(int(workers_), found["cores"]), its)
+    for what, (cores, its) in timed.items():
+        rates = {f"{kind}, frames/s": f"{n / value:,.0f}" for kind, value in its.items()}
+        efficient = {f"{kind}: of one worker's, per core": f"{one[kind] / its[kind] / cores:.2f}" for kind in its}
+        rows.append({"what": what, **rates, **efficient})
     rate = n / one["fit"]
     for future in FUTURE:
         parts = future / PART
@@ -235,15 +238,12 @@ def report(c: Config, found: dict[str, Any]) -> Report:
                 "1,000 workers": duration(future / rate / 1000),
                 "over the network": f"{parts * found['bytes'] / 1e9:,.1f} GB",
                 "scheduling and adding": duration(parts * (found["task"] + found["merge"])),
+                "64 bits are enough": "yes" if future * PIXELS * 255**2 < 2**63 else "no: refused",
             }
         )
     columns = list(dict.fromkeys(column for row in rows for column in row))
     filled = [{column: row.get(column, "") for column in columns} for row in rows]
     return Report(filled, _verdicts(found), notes=_notes(found, rate))
-
-
-def _rates(n: int, times: dict[str, float]) -> dict[str, str]:
-    return {f"{kind}, frames/s": f"{n / value:,.0f}" for kind, value in times.items()}
 
 
 def _verdicts(found: dict[str, Any]) -> list[Verdict]:
@@ -271,8 +271,7 @@ def _notes(found: dict[str, Any], rate: float) -> list[str]:
         f"Computed with shards of 10^6 frames: the moments of one are {found['bytes'] / 1e3:,.0f} kB, scheduling one "
         f"takes {1e3 * found['task']:.1f} ms, adding its moments {1e3 * found['merge']:.2f} ms.",
         f"What ends first is reading: a worker takes {rate * PIXELS / 1e9:.1f} GB of frames a second, 1,000 of them as "
-        f"many TB. Then exactness: 64 bits hold the sums of {most:.1e} frames of 84 x 84 pixels for certain; more are "
-        "refused.",
+        f"many TB. Then exactness: 64 bits hold the sums of {most:.1e} frames of 84 x 84 pixels for certain.",
     ]
 
 
