@@ -9,6 +9,8 @@ Run        python src/demo_pong.py            (1 min on 2 cores)
            python src/demo_pong.py --smoke    (15 s, proves nothing)
 """
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from operator import methodcaller
@@ -22,6 +24,7 @@ import figures
 import films
 import resu_files
 import stats_ci
+import workers
 from pong_expert import CLASS_NAMES, EXPERTS
 from resu_conv import ReSUEncoder
 from stage_io import guard, require_positive, timed
@@ -58,27 +61,37 @@ def measure(run: Run, c: Config) -> dict[str, Any]:
     Returns   seconds of each step; filters (K, m) and correlations (K,); of each player scores per game and mean length
     """
     seconds: dict[str, float] = {}
+    done = workers.progress(None, "demo", 6, "step")
+
+    @contextlib.contextmanager
+    def step(name: str) -> Iterator[None]:
+        done.set_description(name)
+        with timed(seconds, name):
+            yield
+        done.update()
+
     make_expert = EXPERTS[c.expert]
-    with timed(seconds, "collect expert frames"):
+    with step("collect expert frames"):
         demonstrations = atari_play.load_or_collect(run.data, f"pong_{c.expert}", make_expert, c.n_frames, c.seed)
-    with timed(seconds, "fit encoder"):
+    with step("fit encoder"):
         encoder = ReSUEncoder().fit(demonstrations.episode_frames())
     run.log(f"{encoder.n_features} features per frame, canonical correlations {np.round(encoder.correlations_, 3)}")
-    with timed(seconds, "encode frames, train head"):
+    with step("encode frames, train head"):
         clone, accuracies = cloning.clone_policy(
             encoder, demonstrations, CLASS_NAMES, c.head, c.seed, epochs=EPOCHS, game="pong"
         )
     run.log(f"validation accuracy {accuracies[-1]:.3f}, {clone.head.n_parameters:,} parameters in the head")
     players = {"expert": _watched(demonstrations)}
     for name, policy in (("random", atari_play.RandomPolicy()), ("clone", clone)):
-        with timed(seconds, f"play {c.games} games: {name}"):
+        with step(f"play {c.games} games: {name}"):
             games = atari_play.play(policy, c.games, (c.seed, atari_play.EVALUATION), description=name)
         lengths = [game.length for game in games]
         players[name] = {"scores": [game.score for game in games], "steps_per_game": np.mean(lengths)}
-    with timed(seconds, "draw media/demo_pong.gif"):
+    with step("draw media/demo_pong.gif"):
         title = f"Pong: a ReSU clone of the {c.expert} expert"
         gif = films.film(clone, c.seed, 6.0, 1.0 if c.smoke else 15.0, title, "pong")
         resu_files.write_atomically(run.media / "demo_pong.gif", methodcaller("write", gif))
+    done.close()
     return {
         "seconds": seconds,
         "filters": encoder.filters_,

@@ -118,6 +118,7 @@ class Run:
         self._computing = 0.0  # seconds spent on cells in this run
         self._started = time.perf_counter()
         self._lines: list[str] = []
+        self._made: list[Path] = []  # files that cells leave
         self.log(f"{self.stage} {plain(config)}")
 
     def path(self, suffix: str) -> Path:
@@ -155,6 +156,7 @@ class Run:
         """
         key = self._key(measure, setting)
         path = self._cell_path(measure, key)
+        self._made += makes
         if not self.reading and (fresh or not path.is_file() or not all(made.exists() for made in makes)):
             result, seconds = _timed(partial(measure, self, setting))
             self._keep(path, key, result, seconds, makes)
@@ -252,6 +254,10 @@ class Run:
             self.log(f"- {note}")
         elapsed = time.perf_counter() - self._started
         self.log(f"\n{self.path('.json').relative_to(stage_io.ROOT)} written, {elapsed:.0f} s in all")
+        drawn = [*(self.path(f"{suffix}.png") for suffix in report.figures), *self._made]
+        pictures = [path for path in drawn if path.suffix in (".gif", ".png") and path.is_relative_to(stage_io.ROOT)]
+        if pictures:
+            self.log(f"look at {', '.join(dict.fromkeys(str(path.relative_to(stage_io.ROOT)) for path in pictures))}")
 
 
 def write_report(run: Run, report: Report, origin: Mapping[str, Any]) -> None:
