@@ -36,7 +36,7 @@ try:
 except ImportError as error:
     raise ImportError("resu_video needs OpenCV, imageio and PyAV: pip install 'resu-features[video]'") from error
 
-BLOCK = 256  # frames in memory at a time
+BLOCK, LARGE = 256, 1 << 26  # frames in memory at a time, and bytes of them, but 16 frames at least
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 SHORT = 0.9  # a video that says how long it takes, not how many frames it has, is cut short below this share of them
 
@@ -100,9 +100,13 @@ class Clip:
             if n < self._source.least:
                 raise ValueError(f"it is cut short: it ends after {n} pictures, and should have {self.n_frames}")
 
-    def blocks(self, n: int = BLOCK) -> Iterator[np.ndarray]:
-        """All frames in order, (n, H, W) uint8 grey, the last block shorter. Raises ValueError as `pictures`."""
-        n, frames = as_count("n", n), []
+    def blocks(self, n: int | None = None) -> Iterator[np.ndarray]:
+        """All frames in order, (n, H, W) uint8 grey, the last block shorter; n is 256, less if they are large.
+
+        Raises   ValueError as `pictures`.
+        """
+        height, width = self.shape
+        n, frames = as_count("n", n or min(BLOCK, max(16, LARGE // (height * width)))), []
         for picture in self.pictures():
             frames.append(self.grey(picture))
             if len(frames) == n:

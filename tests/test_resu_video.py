@@ -82,10 +82,17 @@ def test_features_do_not_depend_on_where_blocks_end(tmp_path, monkeypatch):
     path = written(tmp_path, "npy", frames)
     encoder = ReSUEncoder(**OPTIONS).fit([frames])
     for size in (1, 2, 4, 7, 60, 100):
-        monkeypatch.setattr(Clip.blocks, "__defaults__", (size,))
+        monkeypatch.setattr(resu_video, "BLOCK", size)
         parts = list(resu_video.encode_blocks(encoder, Clip(path)))
         assert len(parts) == -(-60 // size) and np.array_equal(np.concatenate(parts), encoder.encode(frames))
         assert resu_video.fit(path, **OPTIONS).moments_ == encoder.moments_
+
+
+def test_blocks_of_large_frames_are_shorter(tmp_path):
+    resu_files.write_npy(tmp_path / "large.npy", np.zeros((70, 1080, 1920), np.uint8))
+    clip = Clip(tmp_path / "large.npy")
+    assert [len(block) for block in clip.blocks()] == [32, 32, 6]
+    assert [len(block) for block in Clip(tmp_path / "large.npy", (9, 16)).blocks()] == [70]
 
 
 def test_several_clips_are_episodes_and_may_be_resized(tmp_path):
