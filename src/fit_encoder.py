@@ -168,6 +168,7 @@ def measure(run: Run, s: Config) -> dict[str, Any]:
     if s.film:
         gif = films.of_clip(encoder, clips.get(paths[0]) or Clip(paths[0]), s.film_seconds, Path(paths[0]).name)
         resu_files.write_atomically(s.film, lambda file: file.write(gif))
+    run.log(f"{', '.join(outputs.values())} written")
     return {
         "files": len(paths),
         "frames": n_frames,

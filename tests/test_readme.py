@@ -73,7 +73,7 @@ def test_the_examples_of_using_run(known):
     assert 0.9 < known["wide"].explained_variance_share_ < 1
 
 
-def test_the_command_for_a_video_runs_as_printed(tmp_path, monkeypatch):
+def test_the_command_for_a_video_runs_as_printed(tmp_path, monkeypatch, capsys):
     (line,) = re.findall(r"^    python (src/fit_encoder\.py .*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(stage_io, "ROOT", tmp_path / "root")
@@ -82,3 +82,4 @@ def test_the_command_for_a_video_runs_as_printed(tmp_path, monkeypatch):
     encoder = ReSUEncoder.load("holiday.npz")
     assert encoder.correlations_[0] > 0.5 and np.load("holiday_features.npy").shape == (40, encoder.n_features)
     assert len(iio.imread("holiday.gif")) == 20
+    assert "holiday.npz, holiday_features.npy, holiday.gif written" in capsys.readouterr().out
