@@ -3,6 +3,7 @@
 The stages run in a copy of src/ in a temporary folder, so that nothing depends on what lies in data/ and results/.
 """
 
+import json
 import shutil
 from collections.abc import Iterator
 
@@ -27,6 +28,22 @@ def test_every_stage_has_an_entry_in_the_record():
 @pytest.mark.parametrize("stage", FIRST)
 def test_smoke(house, stage):
     check_smoke(house, stage)
+
+
+def test_workers_give_the_same_bits_whatever_ends(house):
+    found = json.loads((house.root / "results/smoke/bench_cluster.json").read_text())
+    words = {verdict["id"]: verdict["verdict"] for verdict in found["verdicts"]}
+    assert words["same bits"] == words["kept"] == "supported"
+    cases = next(note for note in found["notes"] if "The same bits: " in note)
+    for case in (
+        "1 worker;",
+        "2 workers;",
+        "4 workers;",
+        "4 workers, features",
+        "a worker killed",
+        "the next one went on",
+    ):
+        assert case in cases
 
 
 def test_report_of_the_smoke_runs(house):
