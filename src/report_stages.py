@@ -47,6 +47,7 @@ TITLES = {
     "11": "Stage 11: Asteroids and Enduro",
     "12": "Stage 12: when do canonical directions pay?",
     "13": "Stage 13: AtariARI, a benchmark of representations",
+    "14": "Stage 14: what a kept head can be given back",
 }
 
 
