@@ -149,6 +149,19 @@ def forgetting(c: Cells) -> dict[str, Found]:
     }
 
 
+def gauge(c: Cells) -> dict[str, Found]:
+    """What is given back to a kept head, less nine tenths of what it lost."""
+    backs = ("means", "gains", "means, gains", "span", "span, means", "random span, means", "head refitted")
+    found = {}
+    for pair in c["pairs"]:
+        home, other = pair.split(" > ")
+        after = {back: c.scores("transfer_gauge", home=home, other=other, back=back) for back in ("nothing", *backs)}
+        most = 0.9 * (c.scores(**adapted(c, home, home, "native")) - after["nothing"])
+        found |= {f"{pair}: {back}": Found(after[back] - after["nothing"] - most) for back in backs}
+        found[f"{pair}: span > random"] = Found(after["span, means"] - after["random span, means"])
+    return found
+
+
 def last_scores(steps: int) -> Callable[[Any], float]:
     """Mean score after so many steps of learning."""
     return lambda result: float(np.mean(result["scores"][str(steps)]))
@@ -324,6 +337,7 @@ RULES: Mapping[str, Callable[[Cells], dict[str, Found]]] = {
     "transfer_forgetting": forgetting,
     "dqn_pong": dqn,
     "dqn_pong_warmstart": begun_as_a_clone,
+    "transfer_gauge": gauge,
     "depth_ablation_si": depth,
     "asteroids_enduro_stress": stress,
     "ppo_pong": lambda c: ppo(c, (0.0, 17.0)),
@@ -333,6 +347,7 @@ RULES: Mapping[str, Callable[[Cells], dict[str, Found]]] = {
     "bench_core": speed,
     "bench_play": play,
 }
-TWINS = ("probe_pong", "probe_pong_long", "bc_breakout", "transfer_matrix", "transfer_forgetting", "depth_ablation_si",
+TWINS = ("probe_pong", "probe_pong_long", "bc_breakout", "transfer_matrix", "transfer_forgetting", "transfer_gauge",
+         "depth_ablation_si",
          "asteroids_enduro_stress")  # fmt: skip
 TABLE = RULES | {f"{name}_original": RULES[name] for name in (*TWINS, "dqn_pong")}
