@@ -73,9 +73,7 @@ def summary(results: Mapping[str, Any]) -> str:
     if not rows:
         return "(missing: nothing was measured under the original's recipe)"
     moved = [row for row in rows if row["the recipe"] != SAME]
-    text = (
-        f"Under the original's recipe as inferred {len(rows) - len(moved)} of {len(rows)} verdicts are those under ours"
-    )
+    text = f"Under the original's recipe {len(rows) - len(moved)} of {len(rows)} verdicts are those under ours"
     if not moved:
         return text + "."
     listed = "; ".join(
