@@ -210,9 +210,7 @@ def both_recipes(claims: Sequence[Any]) -> list[tuple[Any, list[Any], list[tuple
 def check_recipes_summary(text: str) -> None:
     its = [(claim, [word for word, _ in said]) for claim, _, said in both_recipes(CLAIMS)]
     moved = [(claim, said) for claim, said in its if len(set(said)) > 1]
-    sentence = (
-        f"Under the original's recipe {len(its) - len(moved)} of {len(its)} verdicts are those under ours"
-    )
+    sentence = f"Under the original's recipe {len(its) - len(moved)} of {len(its)} verdicts are those under ours"
     listed = "; ".join(f"[{claim.stage}] {claim.text}: {', '.join(said)}" for claim, said in moved)
     assert sentence + (f"; the others (ours, its): {listed}." if moved else ".") in text, (sentence, listed)
 
