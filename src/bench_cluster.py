@@ -31,6 +31,7 @@ import numpy as np
 import atari_play
 import resu_files
 import resu_sharding
+import stats_ci
 import workers
 from players import TASKS
 from resu_conv import ReSUEncoder
@@ -39,7 +40,6 @@ from stage_io import duration, guard, require_positive, seconds
 from stage_report import Report
 from stage_run import Run, Stage, measured
 from stats_ci import Verdict
-from stats_ci import measured as measured_value
 
 OPTIONS: dict[str, Any] = {"memory": 8, "horizon": 4, "n_units": 4, "grid": (12, 8)}
 EFFICIENT = 0.9
@@ -251,21 +251,22 @@ def _verdicts(found: dict[str, Any]) -> list[Verdict]:
     for kind, value in two.items():
         efficiency = one[kind] / value / min(2, found["cores"])
         text = f"{kind}: 2 workers at {EFFICIENT:g} times twice the rate of one, or more"
-        verdicts.append(measured_value(f"2 workers: {kind}", text, efficiency, efficiency >= EFFICIENT, EFFICIENT))
+        verdicts.append(stats_ci.measured(f"2 workers: {kind}", text, efficiency, efficiency >= EFFICIENT, EFFICIENT))
     right = float(np.mean(list(found["same"].values())))
     twice = float(found["again"] - (found["shards"] - found["kept"]))
     text = "the bits of one process, whatever happened (share of cases)"
     return [
         *verdicts,
-        measured_value("same bits", text, right, right == 1, 1),
-        measured_value("kept", "shards counted again that were kept when the scheduler ended", twice, twice == 0, 0),
+        stats_ci.measured("same bits", text, right, right == 1, 1),
+        stats_ci.measured("kept", "shards counted again that were kept when the scheduler ended", twice, twice == 0, 0),
     ]
 
 
 def _notes(found: dict[str, Any], rate: float) -> list[str]:
     most = 2**63 / PIXELS / 255**2
+    cases = {right: "; ".join(event for event, its in found["same"].items() if its is right) for right in (True, False)}
     return [
-        f"The data are {found['gigabytes']:.1f} GB. The same bits: {'; '.join(found['same'])}.",
+        f"The data are {found['gigabytes']:.1f} GB. The same bits: {cases[True]}. Others: {cases[False] or 'never'}.",
         f"When the scheduler ended, {found['kept']} of {found['shards']} shards were kept; the next run counted the "
         f"other {found['again']}.",
         f"Computed with shards of 10^6 frames: the moments of one are {found['bytes'] / 1e3:,.0f} kB, scheduling one "

@@ -1,12 +1,12 @@
 """The gauge of a code: what a head that learned to read one encoder can go on reading once the encoder has moved on.
 
 A refit changes filters, gains and means; a head that was trained before reads numbers that mean something else now. The
-old filters F (K, m) are sought in the span of the new ones F' (K', m): A F' with the A that leaves least of the old
-responses, over the windows of some moments C (m, m), by the normal equations
+old filters F (K, m) are sought in the span of the new ones G (K', m): A G, with the A that leaves least of the old
+responses over the windows of some moments C (m, m). By least squares (' is the transpose)
 
-    A = F C F'' (F' C F'')^-1,     lost = diag((F - A F') C (F - A F')') / diag(F C F'),
+    A = F C G' (G C G')^-1,     lost = diag((F - A G) C (F - A G)') / diag(F C F').
 
-(F'' the transpose of F'). Where K' = m the span holds everything: A F' = F, nothing of what was learned is in it.
+Where K' = m the span holds everything: A G = F, nothing of what was learned is in it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from resu_moments import LagMoments
 
 
 def regauged(old: ReSUEncoder, new: ReSUEncoder, moments: LagMoments | None = None) -> tuple[ReSUEncoder, np.ndarray]:
-    """The old encoder as far as the new filters hold it: with filters A F', the old means and the old grid.
+    """The old encoder as far as the new filters hold it: with filters A G, the old means and the old grid.
 
     old, new  of one layer, of the same memory; both stay as they are
     moments   over which windows the old responses are to be kept: those of the new encoder, if not given

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from io import BufferedIOBase
 from typing import Any
 
-PathLike = str | os.PathLike[str]
+from resu_files import PathLike
 
 
 def is_url(path: PathLike) -> bool:

@@ -13,6 +13,7 @@ length. Paths may be URLs that fsspec knows: such a clip is fetched first, into 
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import weakref
 import zipfile
@@ -71,18 +72,11 @@ class Clip:
             raise FileNotFoundError(f"{path} not found")
         with self._one_sentence():
             self._source = _source(local)
+        self.n_frames, self.fps = self._source.n_frames, self._source.fps
         first = next(self.pictures(), None)
         if first is None:
             raise ValueError(f"{path} holds no pictures")
         self.shape: tuple[int, int] = size or (first.shape[0], first.shape[1])
-
-    @property
-    def n_frames(self) -> int | None:
-        return self._source.n_frames
-
-    @property
-    def fps(self) -> float | None:
-        return self._source.fps
 
     def pictures(self) -> Iterator[np.ndarray]:
         """The pictures as the file has them: (h, w) or (h, w, 3) uint8, one after the other, from the first.
@@ -159,7 +153,8 @@ def fit(
     encoder = ReSUEncoder(**options)
     if encoder.n_layers != 1:
         raise ValueError("only the first layer is fitted from clips: n_layers must be 1")
-    opened = [clip if isinstance(clip, Clip) else Clip(clip, size) for clip in _listed(clips)]
+    listed = [clips] if isinstance(clips, (str, os.PathLike, Clip)) else clips
+    opened = [clip if isinstance(clip, Clip) else Clip(clip, size) for clip in listed]
     if not opened:
         raise ValueError("no clips to fit on")
     for clip in opened:
@@ -353,18 +348,15 @@ def _as_picture(picture: np.ndarray) -> np.ndarray:
         picture = picture.astype(np.uint8) * np.uint8(255)
     if picture.dtype != np.uint8 or picture.ndim not in (2, 3) or not picture.size:
         raise ValueError(f"8 bits a channel are read, not pictures of {picture.dtype} and shape {picture.shape}")
-    return picture if picture.ndim == 2 else picture[..., 0] if picture.shape[2] < 3 else picture[..., :3]
+    if picture.ndim == 2:
+        return picture
+    return picture[..., 0] if picture.shape[2] < 3 else picture[..., :3]
 
 
 def _as_size(size: Sequence[int]) -> tuple[int, int]:
     if np.shape(size) != (2,):
         raise ValueError(f"size must be (height, width), not {size!r}")
     return as_count("height", size[0]), as_count("width", size[1])
-
-
-def _listed(clips: Any) -> list[Any]:
-    one = isinstance(clips, (str, Clip)) or hasattr(clips, "__fspath__")
-    return [clips] if one else list(clips)
 
 
 def _text(shape: Sequence[int]) -> str:
