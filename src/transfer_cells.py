@@ -55,6 +55,21 @@ def stream(encoder: ReSUEncoder, buffer: atari_play.Buffer, n_frames: int, alpha
     return last
 
 
+def restored(
+    moved: ReSUEncoder, home: ReSUEncoder, means: bool = True, gains: bool = False, weak: int | None = None
+) -> ReSUEncoder:
+    """A streamed encoder of which something is home's again.
+
+    means   the pixel means       gains   the filters' lengths       weak   the filters from this one on
+    """
+    filters = moved.filters_.copy()
+    if gains:
+        filters *= (np.linalg.norm(home.filters_, axis=1) / np.linalg.norm(filters, axis=1))[:, None]
+    if weak is not None:
+        filters[weak:] = home.filters_[weak:]
+    return ReSUEncoder(**home.options).with_filters(filters, home.mean_ if means else moved.mean_)
+
+
 def adapted(
     setup: Setup, folder: Path, source: str, target: str, arm: Arm, n_stream: int, alpha: float, seed: int
 ) -> ReSUEncoder:

@@ -30,7 +30,6 @@ from cloning import Clone
 from convnet import ConvNet, ConvPolicy
 from players import TASKS
 from recipes import RecipeName
-from resu_conv import ReSUEncoder
 from stage_io import guard, require_positive
 from stage_report import Report
 from stage_run import SPREAD, Run, Stage, late, measured
@@ -140,20 +139,9 @@ def _resu(folder: Path, s: Setting, arm: Arm) -> Clone:
     if arm.kept is None:
         return clone_of(s.setup, folder, moved, HOME, s.seed).result
     clone = clone_of(s.setup, folder, home, HOME, s.seed).result
-    return Clone(restored(moved, home, arm.kept), clone.head, clone.class_names)
-
-
-def restored(moved: ReSUEncoder, home: ReSUEncoder, kept: int) -> ReSUEncoder:
-    """The streamed encoder, of which the first `kept` of these are home's again: pixel means, gains, weak filters."""
-    if not kept:
-        return moved
-    filters = moved.filters_.copy()
-    if kept > 1:
-        gains = np.linalg.norm(home.filters_, axis=1) / np.linalg.norm(filters, axis=1)
-        filters *= gains[:, None]
-    if kept > 2:
-        filters[STRONG:] = home.filters_[STRONG:]
-    return ReSUEncoder().with_filters(filters, home.mean_)
+    if arm.kept:
+        moved = transfer_cells.restored(moved, home, gains=arm.kept > 1, weak=STRONG if arm.kept > 2 else None)
+    return Clone(moved, clone.head, clone.class_names)
 
 
 def _network_policy(folder: Path, s: Setting, arm: Arm) -> ConvPolicy:

@@ -83,11 +83,7 @@ def given_back(moved: ReSUEncoder, home: ReSUEncoder, back: Back, seed: int) -> 
         new = resu_controls.random_filters(moved, seed) if "random" in back else moved
         found, lost = regauged(home, new, moved.moments_)
         return (found if "means" in back else found.with_filters(found.filters_, moved.mean_)), lost
-    filters, mean = moved.filters_, home.mean_ if "means" in back else moved.mean_
-    if "gains" in back:
-        gains = np.linalg.norm(home.filters_, axis=1) / np.linalg.norm(filters, axis=1)
-        filters = filters * gains[:, None]
-    return ReSUEncoder(**home.options).with_filters(filters, mean), None
+    return transfer_cells.restored(moved, home, means="means" in back, gains="gains" in back), None
 
 
 @measured(shelf="transfer_gauge")
