@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import cv2
@@ -17,7 +17,7 @@ from atari_play import EVALUATION, game_rngs, record_game
 from cloning import Clone
 from figures import BACKGROUND, OFF_COLOUR, ON_COLOUR, Figure
 from resu_conv import ReSUEncoder
-from resu_video import Clip
+from resu_video import Clip, with_past
 
 HEIGHT = 420  # of the game and of the maps beside it  [pixels]
 COLOURS = 64  # of a GIF
@@ -52,18 +52,19 @@ def of_clip(encoder: ReSUEncoder, clip: Clip, seconds: float, title: str) -> byt
     """
     fps = clip.fps or STEPS_PER_SECOND
     every = max(1, int(np.ceil(fps / STEPS_PER_SECOND - 1e-6)))
-    side, lead = HEIGHT // encoder.n_units - NAME - GAP, encoder.memory - 1
+    side = HEIGHT // encoder.n_units - NAME - GAP
     screens: list[np.ndarray] = []
     maps: list[np.ndarray] = []
     pictures = itertools.islice(clip.pictures(), max(1, round(seconds * fps)))
-    past = np.empty((0, *clip.shape), np.uint8)
-    while some := list(itertools.islice(pictures, 16 * every)):
-        frames = np.concatenate([past, [clip.grey(picture) for picture in some]])
-        found = encoder.maps(frames)[len(past) :: every]
-        maps += [np.stack([_at_most(one, side) for one in step]) for step in found]
-        colour = (np.stack([one] * 3, axis=-1) if one.ndim == 2 else one for one in some[::every])
-        screens += [_at_most(one, HEIGHT) for one in colour]
-        past = frames[len(frames) - min(lead, len(frames)) :]
+
+    def blocks() -> Iterator[np.ndarray]:
+        while some := list(itertools.islice(pictures, 16 * every)):
+            colour = (np.stack([one] * 3, axis=-1) if one.ndim == 2 else one for one in some[::every])
+            screens.extend(_at_most(one, HEIGHT) for one in colour)
+            yield np.stack([clip.grey(picture) for picture in some])
+
+    for frames, n_past in with_past(blocks(), encoder.memory - 1):
+        maps += [np.stack([_at_most(one, side) for one in step]) for step in encoder.maps(frames)[n_past::every]]
     times = [f"{t * every / fps:.1f} s" for t in range(len(screens))]
     return gif(np.stack(screens), np.stack(maps), [[title, time] for time in times], fps / every)
 
@@ -71,11 +72,9 @@ def of_clip(encoder: ReSUEncoder, clip: Clip, seconds: float, title: str) -> byt
 def _at_most(picture: np.ndarray, height: int) -> np.ndarray:
     """A picture (h, w, ...) averaged over areas down to a height, if it is higher."""
     h, w = picture.shape[:2]
-    return (
-        picture
-        if h <= height
-        else cv2.resize(picture, (max(1, round(w * height / h)), height), None, 0, 0, cv2.INTER_AREA)
-    )
+    if h > height:
+        picture = cv2.resize(picture, (max(1, round(w * height / h)), height), interpolation=cv2.INTER_AREA)
+    return picture
 
 
 def at_work(clone: Clone, seed: int, step: int, title: str, game: str, **env_options: Any) -> Figure:

@@ -9,7 +9,8 @@ import os
 import secrets
 import stat
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -93,6 +94,35 @@ def read_npz(path: PathLike, required: tuple[str, ...] = (), remedy: str = "") -
 def write_npy(path: PathLike, array: np.ndarray) -> None:
     """Write one array as .npy without pickle."""
     write_atomically(path, lambda file: np.lib.format.write_array(file, array, allow_pickle=False))
+
+
+def write_rows(path: PathLike, blocks: Iterable[np.ndarray], n_columns: int) -> int:
+    """Write blocks (n, n_columns) float32 below each other as one .npy file; one is written while the next is made.
+
+    Returns  the number of rows          Raises   what making a block raises, OSError as `write_atomically`
+    """
+    n = 0
+
+    def write(file: BinaryIO) -> None:
+        nonlocal n
+
+        def header() -> None:  # it has room for any number of digits
+            file.seek(0)
+            shape = {"descr": "<f4", "fortran_order": False, "shape": (n, n_columns)}
+            np.lib.format.write_array_header_2_0(file, shape)
+
+        header()
+        with ThreadPoolExecutor(1) as writer:
+            written: Future = writer.submit(int)
+            for block in blocks:
+                written.result()
+                written = writer.submit(file.write, np.ascontiguousarray(block, "<f4").data)
+                n += len(block)
+            written.result()
+        header()
+
+    write_atomically(path, write)
+    return n
 
 
 def read_npy_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype]:

@@ -247,14 +247,4 @@ def encode_file(encoder: ReSUEncoder, path: resu_files.PathLike, target: resu_fi
     if os.path.realpath(target) in (os.path.realpath(path), os.path.realpath(index_of(path))):
         raise ValueError(f"the features of {path} would replace its frames or their index: choose another target")
 
-    def write(out: Any) -> None:
-        header = {"descr": "<f4", "fortran_order": False, "shape": (len(file), encoder.n_features)}
-        np.lib.format.write_array_header_2_0(out, header)
-        with ThreadPoolExecutor(1) as writer:  # one block is written while the next one is encoded
-            written = writer.submit(int)
-            for features in encode_blocks(encoder, file):
-                written.result()
-                written = writer.submit(out.write, np.ascontiguousarray(features, "<f4").data)
-            written.result()
-
-    resu_files.write_atomically(target, write)
+    resu_files.write_rows(target, encode_blocks(encoder, file), encoder.n_features)

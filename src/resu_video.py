@@ -175,13 +175,20 @@ def fit(
     return encoder.fit_moments(moments, opened[0].shape)
 
 
+def with_past(blocks: Iterable[np.ndarray], most: int) -> Iterator[tuple[np.ndarray, int]]:
+    """Blocks of frames, each behind those before it (`most`, or as many as there are), and how many these are."""
+    past: np.ndarray | None = None
+    for frames in blocks:
+        n = 0 if past is None else len(past)
+        frames = frames if past is None else np.concatenate([past, frames])
+        yield frames, n
+        past = frames[len(frames) - min(most, len(frames)) :]
+
+
 def encode_blocks(encoder: ReSUEncoder, clip: Clip) -> Iterator[np.ndarray]:
     """Features (n, D) float32 of a clip's frames, in order, some hundred frames at a time: those of `encode`."""
-    past = np.empty((0, *clip.shape), np.uint8)
-    for frames in clip.blocks():
-        frames = np.concatenate([past, frames])
-        yield encoder.encode(frames)[len(past) :]
-        past = frames[len(frames) - min(encoder.memory - 1, len(frames)) :]
+    for frames, n_past in with_past(clip.blocks(), encoder.memory - 1):
+        yield encoder.encode(frames)[n_past:]
 
 
 def encode_file(
@@ -201,27 +208,14 @@ def encode_file(
     if encoder.n_layers > 1:
         raise ValueError("only the first layer is encoded from clips: n_layers must be 1")
     opened = clip if isinstance(clip, Clip) else Clip(clip, size)
-    n = 0
 
-    def header(out: BinaryIO) -> None:  # it has room for any number of digits
-        shape = {"descr": "<f4", "fortran_order": False, "shape": (n, encoder.n_features)}
-        np.lib.format.write_array_header_2_0(out, shape)
-
-    def write(out: BinaryIO) -> None:
-        nonlocal n
-        header(out)
-        begin = out.tell()
+    def blocks() -> Iterator[np.ndarray]:
         for features in encode_blocks(encoder, opened):
-            out.write(np.ascontiguousarray(features, "<f4").data)
-            n += len(features)
+            yield features
             if progress:
                 progress(len(features))
-        out.seek(0)
-        header(out)
-        assert out.tell() == begin
 
-    resu_files.write_atomically(target, write)
-    return n
+    return resu_files.write_rows(target, blocks(), encoder.n_features)
 
 
 # --- what can be read ---

@@ -107,3 +107,23 @@ def test_what_is_no_file_is_never_replaced(tmp_path):
             resu_files.write_json(tmp_path / name, 1)
     assert stat.S_ISFIFO(os.stat(tmp_path / "pipe").st_mode)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "link", "pipe"]
+
+
+def test_rows_in_blocks_are_the_bytes_of_the_whole(tmp_path):
+    x = np.random.default_rng(0).random((12_345, 7), np.float32)
+    for size in (1000, 12_345):
+        blocks = (x[start : start + size] for start in range(0, len(x), size))
+        assert resu_files.write_rows(tmp_path / "rows.npy", blocks, 7) == len(x)
+        with open(tmp_path / "whole.npy", "wb") as file:
+            np.lib.format.write_array(file, x, version=(2, 0))
+        assert (tmp_path / "rows.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
+    assert resu_files.write_rows(tmp_path / "none.npy", [], 7) == 0
+    assert np.load(tmp_path / "none.npy").shape == (0, 7)
+
+    def fails():
+        yield x[:10]
+        raise ValueError("no more")
+
+    with pytest.raises(ValueError, match="no more"):
+        resu_files.write_rows(tmp_path / "rows.npy", fails(), 7)
+    assert np.array_equal(np.load(tmp_path / "rows.npy"), x) and len(list(tmp_path.iterdir())) == 3
