@@ -7,7 +7,7 @@ RUN    := $(VENV)/bin/python
 STAGES ?=
 FRESH  ?=
 
-.PHONY: help demo test smoke reproduce report scale clean
+.PHONY: help demo test smoke reproduce report fly scale clean
 
 help:
 	@echo "To begin with"
@@ -17,6 +17,7 @@ help:
 	@echo "  make report    rebuild every page and figure from results/"
 	@echo "  make smoke     every stage on a few frames, in minutes; proves nothing but that all of them run"
 	@echo "  make reproduce [STAGES=\"2 4a\"] [FRESH=1]   every stage in full, resuming; FRESH=1: from nothing"
+	@echo "  make fly       stages 17 and 18 from nothing: the fly's lamina and its sense of motion, in minutes"
 	@echo "Larger"
 	@echo "  make scale     a Dask scheduler with 1, 2 and 4 workers on this machine; some of them are killed"
 	@echo "Away with it"
@@ -46,6 +47,10 @@ reproduce: $(VENV)/ready
 
 report: $(VENV)/ready
 	$(RUN) src/report_results.py
+
+fly: $(VENV)/ready
+	rm -rf results/cells/lamina results/cells/lamina_processes results/cells/motion
+	$(RUN) src/reproduce.py --stages 17 18
 
 scale: $(VENV)/ready
 	$(RUN) src/bench_cluster.py

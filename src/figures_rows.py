@@ -33,6 +33,7 @@ class Panel:
     most       that the quantity can be: intervals end there
     grey       labels of rows that are drawn in grey: controls
     marks      label: {row's label: value}: other people's values, a mark in each row that has one
+    replication   what a value is of
     """
 
     title: str
@@ -47,6 +48,7 @@ class Panel:
     most: float = np.inf
     grey: Collection[str] = ()
     marks: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    replication: str = "seed"
 
     def reach(self, label: str) -> tuple[float, float]:
         """The ends of what a row shows."""
@@ -173,7 +175,7 @@ def _row(axes: Axes, panel: Panel, label: str, row: int, n_panels: int) -> None:
     inside = values[(values >= low) & (values <= high)]
     beside = row + 0.24 + 0.07 * (np.argsort(np.argsort(inside, kind="stable")) % 3)
     if len(values) > 1:
-        axes.plot(inside, beside, ".", color=SEEDS, markersize=4.5, zorder=2, label="one seed")
+        axes.plot(inside, beside, ".", color=SEEDS, markersize=4.5, zorder=2, label=f"one {panel.replication}")
     ends = [min(max(end, low), high) for end in _ends(found, panel.most)]
     if not low <= found.mean <= high:
         side = found.mean > high

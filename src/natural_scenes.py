@@ -11,6 +11,7 @@ Source   recipe: Zavatone-Veth, Badwan & Clark 2020, J. Vision 20(12):2, as the 
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
 import re
 import tempfile
@@ -150,6 +151,11 @@ class Scenes:
         """Rows of these panoramas (R', N_COLUMNS), z-scored each: mean 0 and standard deviation 1 over a turn."""
         found = np.concatenate([self.rows[self.image == i] for i in images])
         return (found - found.mean(axis=1, keepdims=True)) / found.std(axis=1, keepdims=True)
+
+    @property
+    def digest(self) -> str:
+        """Ten characters that tell these rows from others."""
+        return hashlib.sha256(np.ascontiguousarray(self.rows).tobytes() + self.image.tobytes()).hexdigest()[:10]
 
     def deal(self, n_sets: int, seed: int = 0) -> list[tuple[int, ...]]:
         """The panoramas, shuffled and dealt like cards into n_sets sets, of which no two share one.

@@ -6,82 +6,69 @@ STICKY_0 = "For comparison only: the same few games are played again and again, 
 AGGREGATION = "--dagger-rounds 8 --memory 4 --grid 28 12 --seeds 3"
 
 
+def _plain(name: str, stages: str, heading: str, question: str, **more: str) -> Step:
+    """A result that is called like its script, which takes no options."""
+    return Step(name, stages, name, "", heading, question, **more)
+
+
 MEASURED = (
-    Step(
+    _plain(
         "bench_core",
         "core",
-        "bench_core",
-        "",
         "Core speed",
         "Exact moments and encoding against what people would otherwise use, one run.",
         main=r"^(Pong|Space Invaders|Enduro)( at 210 x 160)? \(.*against|^Pong: online",
     ),
-    Step(
+    _plain(
         "bench_layers",
         "core",
-        "bench_layers",
-        "",
         "Speed of the layers above the first",
         "Fitting, encoding and an online step, and how fast games are collected.",
         main=r"^(fit|encode|online step)( at 210 x 160)?, layers",
     ),
-    Step(
+    _plain(
         "bench_device",
         "core",
-        "bench_device",
-        "",
         "On a GPU",
         "The same calls on a device of torch: the same bits, and how long they take.",
         main=r"fit|encode|256 environments",
     ),
-    Step(
+    _plain(
         "bench_scale",
         "core",
-        "bench_scale",
-        "",
         "How the cost grows",
         "With pixels, memory, frames, files and machines.",
         main=r"(84 x 84|210 x 160) pixels|files|in memory|computed",
     ),
-    Step(
+    _plain(
         "bench_cluster",
         "core",
-        "bench_cluster",
-        "",
         "Many machines",
         "Do workers share the work, and what is lost when one of them or the scheduler ends?",
     ),
-    Step(
+    _plain(
         "probe_deadleaves",
         "1",
-        "probe_deadleaves",
-        "",
         "Stage 1: dead leaves",
         "Does moving dead-leaves input give lamina-like filters, and how do they change with the noise?",
         main=r"^(dead leaves|(no blur|blurred white noise) \| 2)",
     ),
-    Step(
+    _plain(
         "eval_expert",
         "4a 11",
-        "eval_expert",
-        "",
         "Experts",
         "The hand-written players that are imitated.",
         main=r"^(?!.*from pixels).*\| 0\.25 \|",
     ),
-    Step(
+    _plain(
         "demo_pong",
         "demo",
-        "demo_pong",
-        "",
         "The whole path, one seed",
         "What `make demo` prints; intervals here are over games.",
     ),
-    Step(
+    _plain(
         "probe_pong",
         "2",
-        "probe_pong",
-        "",
         "Stage 2: linear probes on Pong",
         "What can be read off the code by one matrix?",
         main=r"^(raw\(t,t-1\)|raw, 8|L1 \||L2 \||L[12] random|temporal PCA|frame differences|original)",
@@ -106,54 +93,42 @@ MEASURED = (
         main=r"^(raw\(t,t-1\)|raw, 8|L1 \||L2 \||L[12] random|temporal PCA|frame differences|original)",
         twin="",
     ),
-    Step(
+    _plain(
         "probe_pong_velocity",
         "2",
-        "probe_pong_velocity",
-        "",
         "Stage 2: the ball's velocity",
         "With fair baselines and controls.",
     ),
-    Step(
+    _plain(
         "probe_pong_action",
         "3",
-        "probe_pong_action",
-        "",
         "Stage 3: actions in layer 1's past",
         "Is an injected scalar of any use?",
     ),
-    Step(
+    _plain(
         "probe_pong_pooled_action",
         "3b",
-        "probe_pong_pooled_action",
-        "",
         "Stage 3b: actions in a layer on pooled features",
         "Does it pay to give them to a layer that predicts all pooled features at once?",
         main=r"^Pong \| (?!forecast|L1, |L1 on actions \|)",
     ),
-    Step(
+    _plain(
         "asteroids_enduro_stress",
         "11",
-        "asteroids_enduro_stress",
-        "",
         "Stage 11: filters of five games",
         "Is only the derivative universal?",
         main=r"^(centred|original): canonical correlations|^AUC, (native|Pong) \| Asteroids",
         twin="--seeds 5",
     ),
-    Step(
+    _plain(
         "asteroids_spectrum",
         "11",
-        "asteroids_spectrum",
-        "",
         "Stage 11: the original's Asteroids",
         "Is there a way to its correlation and its flat filter?",
     ),
-    Step(
+    _plain(
         "depth_ablation_si",
         "8",
-        "depth_ablation_si",
-        "",
         "Stage 8: depth, on Space Invaders",
         "Does a third layer earn its keep, against controls of equal size?",
         main=r"^(L[123] \||L1\+L2(\+L3)?|wide L1 \(5x\)|original: L)",
@@ -241,11 +216,9 @@ MEASURED = (
         "Stage 11: imitating the Enduro expert",
         "Codes and heads, with controls.",
     ),
-    Step(
+    _plain(
         "bc_breakout",
         "5",
-        "bc_breakout",
-        "",
         "Stage 5: from Pong to Breakout",
         "Does streaming a Pong encoder match fitting anew?",
         twin="--seeds 10",
@@ -259,30 +232,24 @@ MEASURED = (
         "Stage 6: settings tried",
         "Validation accuracy on the tuning seed.",
     ),
-    Step(
+    _plain(
         "bc_pong_cnn",
         "6",
-        "bc_pong_cnn",
-        "",
         "Stage 6: the DQN network end to end",
         "Is it any better than ReSU with an MLP?",
     ),
     Step("bc_pong_cnn_sticky0", "6", "bc_pong_cnn", "--sticky 0 --seeds 5", "Stage 6 without sticky actions", STICKY_0),
-    Step(
+    _plain(
         "transfer_matrix",
         "9a 9b",
-        "transfer_matrix",
-        "",
         "Stages 9a and 9b: adaptation from game to game",
         "Where does streaming pay?",
         main=r"^(?!Pong \| Pong)",
         twin="--breakout-seeds 10",
     ),
-    Step(
+    _plain(
         "transfer_forgetting",
         "9c",
-        "transfer_forgetting",
-        "",
         "Stage 9c: forgetting",
         "What is left of Pong after Breakout?",
         main=r"^(ReSU: before|ReSU, alpha 0\.99|CNN[:,]|.* on Breakout, (fitted|streamed|from scratch))",
@@ -323,11 +290,9 @@ MEASURED = (
     Step(
         "dqn_pong", "7", "dqn_pong", "", "Stage 7: DQN", "Is it the steps, or the code, that the original's DQN lacked?"
     ),
-    Step(
+    _plain(
         "dqn_pong_warmstart",
         "7",
-        "dqn_pong_warmstart",
-        "",
         "Stage 7: DQN begun as a clone",
         "Does it collapse, and what keeps it from that?",
     ),
@@ -339,32 +304,40 @@ MEASURED = (
         "Stage 7: DQN, exploring as the original did",
         "Does it learn nothing in 500,000 steps?",
     ),
-    Step(
+    _plain(
         "span_ablation",
         "12",
-        "span_ablation",
-        "",
         "Stage 12: when do canonical directions pay?",
         "Gains over controls of equal size, by filters, memory, features and motion; and what to use when.",
         main=r"^(centre|m = \d+, K = \d, (1,024|256|8,192) ).*\| accuracy, closed form \|",
     ),
-    Step(
+    _plain(
         "probe_atariari",
         "13",
-        "probe_atariari",
-        "",
         "Stage 13: AtariARI",
         "How much of the game's state does a linear probe read off 256 numbers, beside published representations?",
         main=r"^(frame|ReSU, predictive|random filters|majority|published: (?!random|VAE))",
     ),
-    Step(
+    _plain(
         "transfer_gauge",
         "14",
-        "transfer_gauge",
-        "",
         "Stage 14: the gauge",
         "After its encoder was streamed on another game, what must a kept head be given back to play as before?",
         twin="",
+    ),
+    _plain(
+        "probe_lamina",
+        "17",
+        "Stage 17: the fly's lamina",
+        "Do natural scenes give filters like those of the fly's L1, L2 and L3, and what is natural in them?",
+        main=r"^(natural|blurred white noise)",
+    ),
+    _plain(
+        "probe_motion",
+        "18",
+        "Stage 18: directions of motion",
+        "Does a second layer learn to tell directions of motion apart, as the fly's T4 cells do?",
+        main=r"^(?!fair, (unrelated|phase|blurred))",
     ),
     Step("bench_play", "play", "bench_play", "", "Speed of play", "What does a clone cost on top of the emulator?"),
     Step("bc_pong_eval", "4a", "bc_pong_eval"),

@@ -48,6 +48,8 @@ class House:
             exist_ok=True
         )  # files keep their times, so that what was compiled there serves here
         (root / "src" / "__pycache__").symlink_to(SRC / "__pycache__", target_is_directory=True)
+        (root / "data").mkdir()
+        shutil.copy(SRC.parent / "data" / "natural_scenes.npz", root / "data")  # it comes with the project
 
     def __enter__(self) -> Self:
         # One core each: beside another test on two cores more would wait for each other, and processes cost time.

@@ -22,7 +22,8 @@ def house(tmp_path_factory) -> Iterator[House]:
 
 def test_every_stage_has_an_entry_in_the_record():
     stages = {path.stem for path in SRC.glob("*.py") if kind_of(path.stem) == "stage"}
-    assert stages == {*FIRST, *SECOND, "report_results", "reproduce"}
+    apart = {"report_results", "reproduce", "collect_natural_scenes"}  # the last reads what only its user has
+    assert stages == {*FIRST, *SECOND, *apart}
 
 
 @pytest.mark.parametrize("stage", FIRST)
