@@ -89,7 +89,9 @@ def at_work(clone: Clone, seed: int, step: int, title: str, game: str, **env_opt
     return figures.unit_at_work(past, encoder.filters_, encoder.correlations_, maps, title)
 
 
-def image(screen: np.ndarray, maps: np.ndarray, full_scale: np.ndarray, lines: Sequence[str]) -> np.ndarray:
+def image(
+    screen: np.ndarray, maps: np.ndarray, full_scale: np.ndarray, lines: Sequence[str], names: Sequence[str] = ()
+) -> np.ndarray:
     """One frame of a GIF: the screen on the left, the ON/OFF maps of the code on the right, text below.
 
     The name of each map stands on a line of its own above it; filters are numbered from 1.
@@ -98,6 +100,7 @@ def image(screen: np.ndarray, maps: np.ndarray, full_scale: np.ndarray, lines: S
     maps        (2K, H, W) float, ON maps first
     full_scale  (K,) response drawn at full brightness
     lines       text
+    names       of the units (K,), in place of "filter 1" and so on
     Returns     (height, width, 3) uint8
     Raises      ValueError for more maps than fit below each other.
     """
@@ -121,7 +124,7 @@ def image(screen: np.ndarray, maps: np.ndarray, full_scale: np.ndarray, lines: S
         picture = cv2.resize(picture, (wide, side), interpolation=cv2.INTER_NEAREST)
         top, left = unit * tile + NAME, GAP + off * column
         panel[top : top + side, left : left + wide] = picture
-        name = figures.map_name(i, n_units)
+        name = f"{names[unit]} {'OFF' if off else 'ON'}" if names else figures.map_name(i, n_units)
         cv2.putText(panel, name, (left + 1, top - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.38, (200,) * 3)
     body = np.concatenate([screen, panel], axis=1)
     footer = np.full((8 + 18 * len(lines), body.shape[1], 3), BACKGROUND, np.uint8)
@@ -141,14 +144,20 @@ def gameplay_gif(
     return gif(screens, maps, [[title, line] for line in below], fps)
 
 
-def gif(screens: np.ndarray, maps: np.ndarray, lines: Sequence[Sequence[str]], fps: float) -> bytes:
-    """A GIF of T steps, as the bytes of the file: screens (T, h, w, 3) uint8, maps (T, 2K, H, W), text below each."""
+def gif(
+    screens: np.ndarray, maps: np.ndarray, lines: Sequence[Sequence[str]], fps: float, names: Sequence[str] = ()
+) -> bytes:
+    """A GIF of T steps, as the bytes of the file: screens (T, h, w, 3) uint8, maps (T, 2K, H, W), text below each.
+
+    names   of the units (K,), as in `image`
+    """
     n_units = maps.shape[1] // 2
     both = np.maximum(maps[:, :n_units], maps[:, n_units:])
     seen = [both[:, k][both[:, k] > 0] for k in range(n_units)]
     full_scale = np.array([np.quantile(positive, 0.995) if positive.size else 1.0 for positive in seen])
     images = [
-        image(screen, on_off, full_scale, text) for screen, on_off, text in zip(screens, maps, lines, strict=True)
+        image(screen, on_off, full_scale, text, names)
+        for screen, on_off, text in zip(screens, maps, lines, strict=True)
     ]
     palette = Image.fromarray(np.concatenate(images[:: -(-len(images) // 8)])).quantize(
         COLOURS, Image.Quantize.FASTOCTREE

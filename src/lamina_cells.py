@@ -222,6 +222,15 @@ AS_RELEASED = (  # filter, what, margin
     (0, "correlation", 0.03), (1, "correlation", 0.03), (1, "first_zero", 0.3), (1, "minimum_lag", 1.0),
     (1, "depth", 0.03), (0, "first_zero", 0.6), (0, "depth", 0.03),
 )  # fmt: skip
+PAPER = {  # what Qin et al. 2025 say: the verdicts on it
+    "filter 1 is L3, which keeps a level at each step of light": ("L3: keeps a level",),
+    "filter 2 is L2, which answers steps alone": ("L2: transient",),
+    "filter 2 under more noise is L1, which leaves a small plateau": ("L1: between", "L1: plateau's side"),
+    "more noise makes lobes fewer and later": tuple(
+        f"filter {k}: {change}" for k in (1, 2) for change in ("fewer lobes", "later first zero", "later minimum")
+    ),
+    "it takes natural scenes (layer 1 sees the power spectrum alone, so that no test on it could tell)": (),
+}
 WORDS = {"correlation": "correlation", "first_zero": "first zero", "minimum_lag": "minimum", "depth": "depth"}
 Parts = Mapping[str, np.ndarray]  # by label one value per set
 

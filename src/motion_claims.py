@@ -18,6 +18,14 @@ BY_UNIT_2 = tuple(arm.label for arm in ARMS if arm.lags == 1)  # fitted as relea
 BOTH = ("both directions", "fair", "fair, ON and OFF", "fair, 3 x 3 patches")
 ONE = ("as released", "fair, one direction", "fair, 3 x 3 patches, one direction")
 RELEASED_WEIGHTS = np.array([0.66, 0.11, 0.42, -0.19, -1.06, -0.03])  # of unit 2, read off the released picture
+PAPER = {  # what Qin et al. 2025 say: the verdicts on it
+    "a second layer finds a unit with these weights": ("weights",),
+    "the unit prefers light that comes in one direction": ("ON edges",),
+    "it has learned to (the released code holds no control)": ("ON edges, untrained", "gratings, random"),
+    "it is a T4 cell, which answers light that comes, not light that goes": ("one edge alone",),
+    "its weights are like the connectome's": ("connectome",),
+    "it works at the spacing that it was fitted to (the released test has another one)": (),
+}
 ALIKE, T4_SHARE, NO_SELECTIVITY, BY_CHANCE, DETECTOR = 0.95, 0.25, 0.05, 0.05, 0.9
 
 

@@ -43,7 +43,7 @@ from lamina_cells import (
 from natural_scenes import N_COLUMNS
 from resu_core import canonical_directions
 from stage_io import guard, require_positive
-from stage_report import Report
+from stage_report import Report, in_their_words
 from stage_run import Run, Stage, measured
 
 PROCESS_NOISE = (0.01, 0.1, 0.4)
@@ -169,7 +169,8 @@ def report(c: Config, found: Found) -> Report:
         **{name: np.array([[cell[name] for cell in natural[n]] for n in c.noise]) for name in ("pca", "sfa")},
     }
     verdicts = lamina_cells.judge(inputs, c.noise, processes)
-    return Report(rows, verdicts, {"": partial(_figure, c, inputs)}, _notes(c, natural), arrays)
+    notes = [*in_their_words("the paper", lamina_cells.PAPER, verdicts), *_notes(c, natural)]
+    return Report(rows, verdicts, {"": partial(_figure, c, inputs)}, notes, arrays)
 
 
 def _notes(c: Config, natural: Levels) -> list[str]:

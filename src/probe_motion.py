@@ -27,7 +27,7 @@ import natural_scenes
 from motion_cells import WAVELENGTHS, Setting, measure
 from motion_claims import ARM_LABELS, BY_UNIT_2, values
 from stage_io import ROOT, guard, require_positive
-from stage_report import Report
+from stage_report import Report, in_their_words
 from stage_run import Run, Stage
 from stats_ci import estimate
 
@@ -77,7 +77,9 @@ def report(c: Config, found: Cells) -> Report:
     arrays = {
         f"weights_{arm.replace(' ', '_')}": values(its, "weights") for arm, its in found.items() if arm in BY_UNIT_2
     }
-    return Report(rows, motion_claims.judge(found), {"": partial(_figure, c, found)}, arrays=arrays)
+    verdicts = motion_claims.judge(found)
+    notes = in_their_words("the paper", motion_claims.PAPER, verdicts)
+    return Report(rows, verdicts, {"": partial(_figure, c, found)}, notes, arrays)
 
 
 def _row(arm: str, its: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

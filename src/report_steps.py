@@ -349,6 +349,7 @@ MEASURED = (
     Step("record_gameplay", "10", "record_gameplay", "", "Films", "What do the players look like at play?"),
     Step("record_asteroids", "11", "record_asteroids"),
     Step("record_flock", "10", "record_flock"),
+    Step("record_fly", "18", "record_fly"),
 )
 STEPS = tuple(with_twins(MEASURED))
 

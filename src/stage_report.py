@@ -90,6 +90,15 @@ def verdict_row(verdict: Verdict | Mapping[str, Any]) -> dict[str, str]:
     return {"claim": read["claim"], "estimate": shown(read["estimate"]), "verdict": read["verdict"]}
 
 
+def in_their_words(who: str, claims: Mapping[str, Sequence[str]], verdicts: Sequence[Verdict]) -> list[str]:
+    """A note for each claim of somebody, in words, with what became of it: the verdicts of its ids."""
+    words = {verdict.id: verdict.verdict for verdict in verdicts}
+    return [
+        f"{who}: {text}: {', '.join(dict.fromkeys(words[id] for id in ids)) if ids else 'nothing can be judged'}"
+        for text, ids in claims.items()
+    ]
+
+
 def markdown_table(rows: Sequence[Mapping[str, Any]], compact: bool = False) -> str:
     """Rows of equal keys as a Markdown table: aligned for the eye, or compact, without a space that can be spared."""
     if not rows:

@@ -142,6 +142,12 @@ def test_a_correlator_tells_directions_apart_and_a_difference_does_not(scenes):
     assert np.abs(motion_units.selectivity(*rates)).max() < 0.02
 
 
+def test_rates_are_those_of_both_halves():
+    inputs, weights = np.array([[[1.0, 0.0]], [[-3.0, 1.0]]]), np.array([[2.0, 0.0], [0.0, -1.0]])  # z: 2, -6; 0, -1
+    assert np.array_equal(motion_units.mean_rates(inputs, weights), [[1.0, 0.0], [3.0, 0.5]])
+    assert np.array_equal(motion_units.peak_rates(inputs, weights), [[2.0, 0.0], [6.0, 1.0]])
+
+
 def test_the_best_unit_is_chosen_among_those_that_fire():
     fit = np.full((1, 2, 2, 3), 0.5)
     fit[0, :, 0, 0] = [0.02, 0.0]  # selective, but silent

@@ -29,6 +29,7 @@ def known(tmp_path, monkeypatch):
     for name in ("a.npy", "b.npy"):
         np.save(name, frames)
     flock.write_video("walk.mp4", 0, 5, 30)
+    (tmp_path / "data").symlink_to(ROOT / "data")
     (tmp_path / "pictures").mkdir()
     for t in range(20):
         iio.imwrite(tmp_path / "pictures" / f"{t}.png", frames[t])
@@ -70,6 +71,7 @@ def test_the_examples_of_using_run(known):
     assert np.load("a_features.npy").shape == (60, 1024)
     assert known["vectors"].filters_.shape == (16, 2, 64) and known["again"].moments_ == known["vectors"].moments_
     assert np.load("walk_features.npy").shape == (30, 1536) and len(known["brightness"]) == 1
+    assert known["rows"].shape == (70, 927) and known["low_pass"].sum() > 5 * abs(known["derivative"].sum())
     assert 0.9 < known["wide"].explained_variance_share_ < 1
 
 
