@@ -24,7 +24,6 @@ PAPER = {  # what Qin et al. 2025 say: the verdicts on it
     "it has learned to (the released code holds no control)": ("ON edges, untrained", "gratings, random"),
     "it is a T4 cell, which answers light that comes, not light that goes": ("one edge alone",),
     "its weights are like the connectome's": ("connectome",),
-    "it works at the spacing that it was fitted to (the released test has another one)": (),
 }
 ALIKE, T4_SHARE, NO_SELECTIVITY, BY_CHANCE, DETECTOR = 0.95, 0.25, 0.05, 0.05, 0.9
 

@@ -7,9 +7,9 @@ Claim      Unit 2 of the second layer is a T4 cell: it prefers light that comes 
 Falsified  by intervals over sets of panoramas on the other side; margins are in PLAN.md.
 Original   left open there (it saw Atari and dead leaves only); the claims are those of Qin et al. 2025
 Reads      data/natural_scenes.npz       Writes  results/probe_motion.{npz,json,log,png}
-Run        python src/probe_motion.py            (6 min on 2 cores)
+Run        python src/probe_motion.py            (4 min on 2 cores)
            python src/probe_motion.py --scenes data/my_scenes.npz       (panoramas of your own)
-           python src/probe_motion.py --smoke    (15 s, proves nothing)
+           python src/probe_motion.py --smoke    (30 s, proves nothing)
 """
 
 from collections.abc import Mapping, Sequence
@@ -94,7 +94,7 @@ def _row(arm: str, its: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "random, best: rows": estimate(motion_claims.by_chance(its, "rows")),
         "unit 2: ON edge": estimate(motion_claims.edge_index(its)) if two else "",
         "unit 2: gratings": estimate(values(its, "unit_2", "gratings")) if two else "",
-        "unit 2: OFF null / ON preferred": estimate(motion_claims.off_share(its)) if two else "",
+        "unit 2: OFF / its own ON edge": estimate(motion_claims.off_share(its)) if two else "",
     }
 
 

@@ -300,7 +300,9 @@ def test_the_report_shows_every_input_and_leaves_out_what_is_not_there():
     shuffled = [row for row in report.rows if row["input"] == SHUFFLED]
     assert all(row["depth"] == "" and row["correlation"].mean < 0.1 for row in shuffled)
     assert report.arrays["filters"].shape == (3, SETS, 2, MEMORY) and len(report.figures[""]().axes) >= 8
-    assert [note.split(":")[0] for note in report.notes[:3]] == ["L3", "L2", "L1"]
+    said = [note for note in report.notes if note.startswith("the paper: ")]
+    assert len(said) == len(lamina_cells.PAPER) and said[1].endswith("answers steps alone: supported")
+    assert [note.split(":")[0] for note in report.notes[len(said) :][:3]] == ["L3", "L2", "L1"]
 
 
 # Bad input
