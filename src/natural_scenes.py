@@ -26,6 +26,7 @@ from scipy import ndimage, signal
 import resu_files
 from resu_files import PathLike
 
+OWN = "data/natural_scenes.npz"  # what comes with the project, from its folder
 N_COLUMNS = 927  # of every row, once around: .388 degrees each
 ACCEPTANCE_FWHM = 5.7  # of a photoreceptor [degrees]
 LOCAL_SD = 20.0  # of the local mean [degrees]
@@ -223,6 +224,11 @@ def load(path: PathLike) -> Scenes:
         raise ValueError(f"{os.fspath(path)} holds no rows of {N_COLUMNS} columns by panorama: {remedy}")
     names, sources = (tuple(str(text) for text in found[key]) for key in ("names", "sources"))
     return Scenes(rows, image, found["elevation"].astype(np.float64), names, sources)
+
+
+def suffix(path: PathLike) -> str:
+    """What sets results on a file of scenes apart from those on the project's own, for the names of their files."""
+    return "" if os.fspath(path) == OWN else f"_{Path(path).stem}"
 
 
 def phase_randomised(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -26,6 +26,7 @@ import figures_curves
 import figures_rows
 import filter_shapes
 import lamina_cells
+import natural_scenes
 from deadleaves_claims import Levels, estimate_of
 from gaussian_processes import ProcessMoments
 from lamina_cells import (
@@ -57,7 +58,7 @@ class Config:
 
     sets: int = 10  # replications: disjoint sets of panoramas, own noise
     deal_seed: int = 0  # of the deal
-    scenes: str = "data/natural_scenes.npz"  # rows of panoramas; relative to the project's folder
+    scenes: str = natural_scenes.OWN  # rows of panoramas; relative to the project's folder
     noise: tuple[float, ...] = (0.005, 0.05, 0.5)  # standard deviations, in those of the z-scored rows, rising
     memory: int = 50  # [steps]
     horizon: int = 50  # [steps]
@@ -123,6 +124,11 @@ def check(config: Config) -> None:
     if len(config.noise) < 2 or list(config.noise) != sorted(set(config.noise)) or not 0 < config.noise[0] < np.inf:
         raise ValueError(f"--noise must be at least two levels above 0 in rising order, not {config.noise}")
     lamina_cells.scenes_at(config.scenes).deal(config.sets, config.deal_seed)
+
+
+def variant(config: Config) -> str:
+    """Other scenes are a result of their own."""
+    return natural_scenes.suffix(config.scenes)
 
 
 def cells(run: Run) -> Found:
@@ -287,7 +293,7 @@ def _by_input(inputs: Mapping[str, Levels]) -> list[figures_rows.Panel]:
     return panels
 
 
-STAGE = Stage(__file__, Config, cells, report, smoke=SMOKE, check=check)
+STAGE = Stage(__file__, Config, cells, report, smoke=SMOKE, check=check, variant=variant)
 
 if __name__ == "__main__":
     guard(STAGE.main)

@@ -38,7 +38,7 @@ class Config:
 
     sets: int = 10  # of panoramas, dealt at random; each is fitted to, and looked at on the next one
     deal_seed: int = 0  # of the deal
-    scenes: str = "data/natural_scenes.npz"  # rows, as collect_natural_scenes.py writes them
+    scenes: str = natural_scenes.OWN  # rows, as collect_natural_scenes.py writes them
     n_draws: int = 16  # speeds that a fair eye is fitted to
     n_steps: int = 200  # of each [steps]
     n_random: int = 20  # sets of random units for each eye
@@ -54,6 +54,11 @@ def check(config: Config) -> None:
     if config.sets < 2:
         raise ValueError(f"--sets must be at least 2, as each is looked at on another, not {config.sets}")
     natural_scenes.load(ROOT / config.scenes).deal(config.sets)
+
+
+def variant(config: Config) -> str:
+    """Other scenes are a result of their own."""
+    return natural_scenes.suffix(config.scenes)
 
 
 Cells = Mapping[str, Sequence[Mapping[str, Any]]]  # by arm: a cell per set
@@ -126,7 +131,7 @@ def _figure(c: Config, found: Cells) -> figures.Figure:
     )
 
 
-STAGE = Stage(__file__, Config, cells, report, smoke=SMOKE, check=check)
+STAGE = Stage(__file__, Config, cells, report, smoke=SMOKE, check=check, variant=variant)
 
 if __name__ == "__main__":
     guard(STAGE.main)

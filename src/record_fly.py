@@ -39,7 +39,7 @@ class Config:
 
     panorama: int = 1  # which one is shown, counted from 0; all others are fitted to
     steps: int = 75  # in each direction [columns]
-    scenes: str = "data/natural_scenes.npz"  # rows, as collect_natural_scenes.py writes them
+    scenes: str = natural_scenes.OWN  # rows, as collect_natural_scenes.py writes them
     smoke: bool = False
 
 
@@ -82,7 +82,7 @@ def responses(scenes: natural_scenes.Scenes, shown: int, path: np.ndarray) -> tu
 @measured()
 def measure(run: Run, s: Config) -> dict[str, Any]:
     """Fit, look, film."""
-    scenes, film = natural_scenes.load(ROOT / s.scenes), run.media / "fly.gif"
+    scenes, film = natural_scenes.load(ROOT / s.scenes), run.media / f"fly{natural_scenes.suffix(s.scenes)}.gif"
     there = np.concatenate([np.arange(1 - motion_eyes.MEMORY, s.steps), np.arange(s.steps)[::-1]]).astype(float)
     seen, z = responses(scenes, s.panorama, there)
     grey = np.clip(128 + 50 * seen, 0, 255).astype(np.uint8)
@@ -98,7 +98,9 @@ def measure(run: Run, s: Config) -> dict[str, Any]:
 
 def cells(run: Run) -> dict[str, Any]:
     """One, drawn in every run."""
-    return run.cell(measure, run.config, makes=[run.media / "fly.gif"], fresh=True)
+    return run.cell(
+        measure, run.config, makes=[run.media / f"fly{natural_scenes.suffix(run.config.scenes)}.gif"], fresh=True
+    )
 
 
 def report(c: Config, found: dict[str, Any]) -> Report:
@@ -109,7 +111,7 @@ def report(c: Config, found: dict[str, Any]) -> Report:
             "unit": f"{name} {sign}",
             "rate, turning right": float(rates[0, i + 4 * off]),
             "rate, turning left": float(rates[1, i + 4 * off]),
-            "film": f"fly.gif, {found['panorama']}, {found['megabytes']:.1f} MB",
+            "film": f"fly{natural_scenes.suffix(c.scenes)}.gif, {found['panorama']}, {found['megabytes']:.1f} MB",
         }
         for i, name in enumerate(NAMES)
         for off, sign in enumerate(("ON", "OFF"))
@@ -117,7 +119,12 @@ def report(c: Config, found: dict[str, Any]) -> Report:
     return Report(rows)
 
 
-STAGE = Stage(__file__, Config, cells, report, smoke=SMOKE, check=check)
+def variant(config: Config) -> str:
+    """Other scenes are a result of their own."""
+    return natural_scenes.suffix(config.scenes)
+
+
+STAGE = Stage(__file__, Config, cells, report, smoke=SMOKE, check=check, variant=variant)
 
 if __name__ == "__main__":
     guard(STAGE.main)

@@ -3,6 +3,7 @@
 import base64
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -159,6 +160,13 @@ def test_the_file_that_comes_with_the_project_is_what_its_page_says():
     assert sum("Greg Zaal" in source for source in scenes.sources) == 8 and all("CC0" in s for s in scenes.sources)
     rows = scenes.of(range(25))
     assert np.allclose(rows.mean(axis=1), 0, atol=1e-12) and np.allclose(rows.std(axis=1), 1)
+
+
+def test_results_on_other_scenes_have_names_of_their_own():
+    assert natural_scenes.suffix(natural_scenes.OWN) == "" and natural_scenes.suffix("/a b/mine.npz") == "_mine"
+    scenes = natural_scenes.load(ROOT / natural_scenes.OWN)
+    other = replace(scenes, rows=scenes.rows + 1e-3)
+    assert scenes.digest != other.digest and len(scenes.digest) == 10
 
 
 def test_dealt_sets_share_no_panorama():
