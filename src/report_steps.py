@@ -326,6 +326,12 @@ MEASURED = (
         twin="",
     ),
     _plain(
+        "continual_games",
+        "16",
+        "Stage 16: five games in turn",
+        "One encoder and one head learn five games, one after the other: what do they forget?",
+    ),
+    _plain(
         "probe_lamina",
         "17",
         "Stage 17: the fly's lamina",
