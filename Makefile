@@ -7,12 +7,14 @@ RUN    := $(VENV)/bin/python
 STAGES ?=
 FRESH  ?=
 
-.PHONY: help demo test smoke reproduce report fly scale clean
+.PHONY: help demo watch test test-browser smoke reproduce report fly scale clean
 
 help:
 	@echo "To begin with"
 	@echo "  make demo      learn to play Pong in closed form: collect, fit, train, play; draws media/demo_pong.gif"
+	@echo "  make watch [GAME=breakout]   a page on this machine: a game, the maps of the code that plays, disturbances"
 	@echo "  make test      ruff, mypy and the test suite"
+	@echo "  make test-browser   the page in a real browser; installs Chromium (Debian, as root) and Playwright first"
 	@echo "The record"
 	@echo "  make report    rebuild every page and figure from results/"
 	@echo "  make smoke     every stage on a few frames, in minutes; proves nothing but that all of them run"
@@ -38,6 +40,14 @@ test: $(VENV)/ready
 	$(RUN) -m ruff format --check src tests
 	$(RUN) -m mypy
 	$(RUN) -m pytest -n 2 --dist loadfile
+
+watch: $(VENV)/ready
+	$(RUN) src/watch.py $(if $(GAME),--game $(GAME))
+
+test-browser: $(VENV)/ready
+	@command -v chromium chromium-browser google-chrome >/dev/null || apt-get install -y chromium
+	$(RUN) -m pip install --quiet --disable-pip-version-check playwright==1.65.2
+	$(RUN) -m pytest tests/test_watch_browser.py
 
 smoke: $(VENV)/ready
 	$(RUN) src/reproduce.py --smoke $(if $(STAGES),--stages $(STAGES))

@@ -323,6 +323,7 @@ MEASURED = (
         "14",
         "Stage 14: the gauge",
         "After its encoder was streamed on another game, what must a kept head be given back to play as before?",
+        main=r"\| (before|nothing|means, gains|span, means) \|",
         twin="",
     ),
     _plain(

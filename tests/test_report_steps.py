@@ -233,7 +233,7 @@ def test_every_stage_is_in_the_record_and_every_command_is_understood():
     """Options are parsed by the stages themselves: a renamed option would fail here, not after a day."""
     scripts = {step.script for step in report_steps.STEPS}
     stages = {path.stem for path in (ROOT / "src").glob("*.py") if kind_of(path.stem) == "stage"}
-    assert stages == scripts | {"report_results", "reproduce", "collect_natural_scenes"}
+    assert stages == scripts | {"report_results", "reproduce", "collect_natural_scenes", "watch"}
     assert len({step.name for step in report_steps.STEPS}) == len(report_steps.STEPS)
     for step in report_steps.STEPS:
         module = importlib.import_module(step.script)
