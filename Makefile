@@ -39,7 +39,7 @@ test: $(VENV)/ready
 	$(RUN) -m ruff check src tests
 	$(RUN) -m ruff format --check src tests
 	$(RUN) -m mypy
-	$(RUN) -m pytest -n 2 --dist loadfile
+	$(RUN) -m pytest -n 2 --dist loadfile -rs
 
 watch: $(VENV)/ready
 	$(RUN) src/watch.py $(if $(GAME),--game $(GAME))
