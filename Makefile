@@ -59,7 +59,7 @@ report: $(VENV)/ready
 	$(RUN) src/report_results.py
 
 fly: $(VENV)/ready
-	rm -rf results/cells/lamina results/cells/lamina_processes results/cells/motion
+	rm -rf results/cells/lamina results/cells/lamina_processes results/cells/motion results/cells/scenes
 	$(RUN) src/reproduce.py --stages 17 18
 
 scale: $(VENV)/ready

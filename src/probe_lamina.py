@@ -27,6 +27,7 @@ import figures_rows
 import filter_shapes
 import lamina_cells
 import natural_scenes
+import scene_cells
 from deadleaves_claims import Levels, estimate_of
 from gaussian_processes import ProcessMoments
 from lamina_cells import (
@@ -43,6 +44,7 @@ from lamina_cells import (
 )
 from natural_scenes import N_COLUMNS
 from resu_core import canonical_directions
+from scene_cells import Deal
 from stage_io import guard, require_positive
 from stage_report import Report, in_their_words
 from stage_run import Run, Stage, measured
@@ -134,7 +136,8 @@ def variant(config: Config) -> str:
 def cells(run: Run) -> Found:
     """By input and noise level a cell per set; by pool and level one; by process and its level one."""
     c = run.config
-    source = (c.scenes, lamina_cells.scenes_at(c.scenes).digest)
+    digest, _ = scene_cells.deal(run, Deal(c.scenes, c.sets, c.deal_seed))
+    source = (c.scenes, digest)
     inputs: dict[str, dict[float, list[Any]]] = {name: {n: [] for n in c.noise} for name in INPUTS}
     for part in range(c.sets):
         for name in INPUTS:

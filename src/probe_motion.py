@@ -24,8 +24,10 @@ import figures_curves
 import figures_rows
 import motion_claims
 import natural_scenes
+import scene_cells
 from motion_cells import WAVELENGTHS, Setting, measure
 from motion_claims import ARM_LABELS, BY_UNIT_2, values
+from scene_cells import Deal
 from stage_io import ROOT, guard, require_positive
 from stage_report import Report, in_their_words
 from stage_run import Run, Stage
@@ -67,11 +69,12 @@ Cells = Mapping[str, Sequence[Mapping[str, Any]]]  # by arm: a cell per set
 def cells(run: Run) -> Cells:
     """A cell for each arm and set."""
     c = run.config
-    scenes = natural_scenes.load(ROOT / c.scenes)
-    sets, source = scenes.deal(c.sets, c.deal_seed), (c.scenes, scenes.digest)
+    digest, sets = scene_cells.deal(run, Deal(c.scenes, c.sets, c.deal_seed))
     pairs = list(zip(sets, [*sets[1:], sets[0]], strict=True))
     return {
-        arm: [run.cell(measure, Setting(arm, *pair, *source, c.n_draws, c.n_steps, c.n_random)) for pair in pairs]
+        arm: [
+            run.cell(measure, Setting(arm, *pair, c.scenes, digest, c.n_draws, c.n_steps, c.n_random)) for pair in pairs
+        ]
         for arm in ARM_LABELS
     }
 

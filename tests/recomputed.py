@@ -156,7 +156,7 @@ def gauge(c: Cells) -> dict[str, Found]:
     for pair in c["pairs"]:
         home, other = pair.split(" > ")
         after = {back: c.scores("transfer_gauge", home=home, other=other, back=back) for back in ("nothing", *backs)}
-        most = 0.9 * (c.scores(**adapted(c, home, home, "native")) - after["nothing"])
+        most = 0.9 * (c.scores(**adapted(c, home, home, "native"), sticky=0.25) - after["nothing"])
         found |= {f"{pair}: {back}": Found(after[back] - after["nothing"] - most) for back in backs}
         found[f"{pair}: span > random"] = Found(after["span, means"] - after["random span, means"])
     return found

@@ -20,7 +20,8 @@ SRC = Path(__file__).resolve().parent.parent / "src"
 TIMINGS = ("seconds", "minutes", "rates", "times")  # how arrays of measured times are named
 FOLDERS = ("results", "data", "media")
 _ORDER = tuple(dict.fromkeys(step.script for step in report_steps.STEPS))  # later ones read what earlier ones wrote
-FIRST, SECOND = _ORDER[: len(_ORDER) // 2], _ORDER[len(_ORDER) // 2 :]  # two rows of houses, for two cores
+_HALF = _ORDER.index("bc_pong_cnn")
+FIRST, SECOND = _ORDER[:_HALF], _ORDER[_HALF:]  # two rows of houses, for two cores
 TWICE = (
     "bc_pong",
     "record_gameplay",
