@@ -45,7 +45,7 @@ watch: $(VENV)/ready
 	$(RUN) src/watch.py $(if $(GAME),--game $(GAME))
 
 test-browser: $(VENV)/ready
-	@command -v chromium chromium-browser google-chrome >/dev/null || apt-get install -y chromium
+	@command -v chromium chromium-browser google-chrome >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium; }
 	$(RUN) -m pip install --quiet --disable-pip-version-check playwright==1.65.2
 	$(RUN) -m pytest tests/test_watch_browser.py
 
