@@ -180,11 +180,11 @@ def _policies(folder: Path, s: Setting) -> Mapping[str, Policy]:
 
     its, names = lessons(s.setup, folder, s.seed, order_of(s.seed)), class_names(s.setup)
     classes = {game: setup_of(s.setup, game).classes(game) for game in GAMES}
-    parts = [[getattr(lesson, name) for lesson in its] for name in ("classes", "taught", "held_out")]
+    ys, taught, held_out = ([getattr(one, name) for one in its] for name in ("classes", "taught", "held_out"))
     epochs = s.cnn_epochs if s.arm.head == "network" else s.setup.epochs
-    rest: Any = (*parts, len(names), s.seed, epochs, s.arm.replayed)
+    course = continual_networks.Course(ys, taught, held_out, len(names), s.seed, epochs, s.arm.replayed)
     if s.arm.head == "network":
-        model = continual_networks.network_in_turn([lesson.buffer for lesson in its], *rest)
+        model = continual_networks.network_in_turn([lesson.buffer for lesson in its], course)
         rows = {game: [names.index(name) for name in classes[game]] for game in GAMES}
         return {
             game: convnet.ConvPolicy(continual_networks.with_classes(model, rows[game]), classes[game])
@@ -193,7 +193,7 @@ def _policies(folder: Path, s: Setting) -> Mapping[str, Policy]:
     xs = [features(s.setup, folder, s.seed, s.arm.code, lesson.game) for lesson in its]
     code = codes(s.setup, folder, s.seed)[s.arm.code]
     if s.arm.head == "MLP" and s.arm.schedule != "alone":
-        heads: Mapping[str, DenseHead] = dict.fromkeys(GAMES, continual_networks.perceptron_in_turn(xs, *rest))
+        heads: Mapping[str, DenseHead] = dict.fromkeys(GAMES, continual_networks.perceptron_in_turn(xs, course))
     else:
         heads = _heads(s, its, xs)
     return {game: Clone(code, masked(head, s.setup, game), classes[game]) for game, head in heads.items()}

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
 import convnet
 import heads
@@ -28,39 +27,39 @@ def taught_in_turn(k: int, taught: Sequence[np.ndarray], share: float, seed: int
     return [*before, taught[k]]
 
 
-def perceptron_in_turn(
-    xs: Sequence[np.ndarray],
-    ys: Sequence[np.ndarray],
-    taught: Sequence[np.ndarray],
-    held_out: Sequence[np.ndarray],
-    n_classes: int,
-    seed: int,
-    epochs: int,
-    replayed: float,
-) -> DenseHead:
-    """An MLP 256 x 2 that is trained on one game after the other; features are standardised as in the first game.
+class Course(NamedTuple):
+    """Games in turn, as a network learns them.
 
-    xs, ys     by game features (T, D) and classes (T,)       taught, held_out   by game indices of samples
+    ys         by game the classes (T,) of its samples       taught, held_out   by game indices of samples
+    n_classes  of all games together                         epochs             passes over each game
     replayed   share of the samples of each game before that is trained on again
     """
-    scaling = heads.Scaling.fit(xs[0], taught[0])
-    with heads.seeded(seed):
-        model = heads.perceptron((xs[0].shape[1], *HIDDEN, n_classes))
-    mean, factor = torch.from_numpy(scaling.mean), torch.from_numpy(scaling.factor)
 
-    def prepare(batch: np.ndarray) -> torch.Tensor:
-        return (torch.from_numpy(batch).float() - mean).mul_(factor)
+    ys: Sequence[np.ndarray]
+    taught: Sequence[np.ndarray]
+    held_out: Sequence[np.ndarray]
+    n_classes: int
+    seed: int
+    epochs: int
+    replayed: float
 
+
+def perceptron_in_turn(xs: Sequence[np.ndarray], c: Course) -> DenseHead:
+    """An MLP 256 x 2 that is trained on one game after the other; features are standardised as in the first game.
+
+    xs   by game features (T, D)
+    """
+    scaling = heads.Scaling.fit(xs[0], c.taught[0])
+    with heads.seeded(c.seed):
+        model = heads.perceptron((xs[0].shape[1], *HIDDEN, c.n_classes))
+    prepare = heads.standardising(scaling)
     for k in range(len(xs)):
-        chosen = taught_in_turn(k, taught, replayed, seed)
-        x = np.concatenate([*(xs[i][its] for i, its in enumerate(chosen)), xs[k][held_out[k]]])
-        y = np.concatenate([*(ys[i][its] for i, its in enumerate(chosen)), ys[k][held_out[k]]])
+        chosen = taught_in_turn(k, c.taught, c.replayed, c.seed)
+        x = np.concatenate([*(xs[i][its] for i, its in enumerate(chosen)), xs[k][c.held_out[k]]])
+        y = np.concatenate([*(c.ys[i][its] for i, its in enumerate(chosen)), c.ys[k][c.held_out[k]]])
         n = sum(map(len, chosen))
-        heads.train(model, x, y, prepare, seed + k, np.arange(n), np.arange(n, len(x)), epochs=epochs)
-    linear = heads.linear_layers(model)
-    weights, biases = ([getattr(layer, name).detach().numpy() for layer in linear] for name in ("weight", "bias"))
-    weights[0], biases[0] = scaling.fold(weights[0], biases[0])
-    return DenseHead(weights, biases)
+        heads.train(model, x, y, prepare, c.seed + k, np.arange(n), np.arange(n, len(x)), epochs=c.epochs)
+    return heads.as_head(model, scaling)
 
 
 def together(buffers: Sequence[Buffer]) -> Buffer:
@@ -74,28 +73,16 @@ def together(buffers: Sequence[Buffer]) -> Buffer:
     return Buffer(**arrays, starts=starts)
 
 
-def network_in_turn(
-    buffers: Sequence[Buffer],
-    ys: Sequence[np.ndarray],
-    taught: Sequence[np.ndarray],
-    held_out: Sequence[np.ndarray],
-    n_classes: int,
-    seed: int,
-    epochs: int,
-    replayed: float,
-) -> ConvNet:
-    """The DQN network, trained on one game after the other; its pixels are centred by the mean picture of all.
-
-    buffers   by game; the rest as in `perceptron_in_turn`
-    """
-    model, whole = convnet.new(n_classes, seed), together(buffers)
+def network_in_turn(buffers: Sequence[Buffer], c: Course) -> ConvNet:
+    """The DQN network, trained on one game after the other; its pixels are centred by the mean picture of all."""
+    model, whole = convnet.new(c.n_classes, c.seed), together(buffers)
     model.centre(whole.frames)
-    ends = np.cumsum([0, *map(len, buffers)])
-    shifted = [[part + end for part, end in zip(its, ends[:-1], strict=True)] for its in (taught, held_out)]
+    ends, ys = np.cumsum([0, *map(len, buffers)]), np.concatenate(c.ys)
+    taught, held_out = ([part + end for part, end in zip(its, ends, strict=False)] for its in (c.taught, c.held_out))
     for k in range(len(buffers)):
-        chosen = np.concatenate(taught_in_turn(k, shifted[0], replayed, seed))
-        options: dict[str, Any] = {"epochs": epochs, "learning_rate": LEARNING_RATE}
-        convnet.fit(model, whole, np.concatenate(ys), seed + k, chosen, shifted[1][k], **options)
+        chosen = np.concatenate(taught_in_turn(k, taught, c.replayed, c.seed))
+        options: dict[str, Any] = {"epochs": c.epochs, "learning_rate": LEARNING_RATE}
+        convnet.fit(model, whole, ys, c.seed + k, chosen, held_out[k], **options)
     return model.eval()
 
 

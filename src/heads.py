@@ -167,12 +167,19 @@ def fit_mlp(
     sizes = (x.shape[1], *hidden, n_classes)
     with seeded(seed):
         model = perceptron(sizes)
+    train(model, x, y, standardising(scaling), seed, taught, held_out, **training)
+    return as_head(model, scaling)
+
+
+def standardising(scaling: Scaling) -> Callable[[np.ndarray], torch.Tensor]:
+    """Turns features (B, D) as stored into a model's float input."""
     mean, factor = torch.from_numpy(scaling.mean), torch.from_numpy(scaling.factor)
+    # Not in place before the difference: the batch may be a view of all features.
+    return lambda batch: (torch.from_numpy(batch).float() - mean).mul_(factor)
 
-    def prepare(batch: np.ndarray) -> torch.Tensor:
-        return (torch.from_numpy(batch).float() - mean).mul_(factor)  # not in place before: batch may be a view of x
 
-    train(model, x, y, prepare, seed, taught, held_out, **training)
+def as_head(model: nn.Module, scaling: Scaling) -> DenseHead:
+    """A perceptron that was trained on standardised features, for features as they come."""
     linear = linear_layers(model)
     weights = [layer.weight.detach().numpy() for layer in linear]
     biases = [layer.bias.detach().numpy() for layer in linear]

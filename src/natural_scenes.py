@@ -150,8 +150,7 @@ class Scenes:
 
     def of(self, images: Iterable[int]) -> np.ndarray:
         """Rows of these panoramas (R', N_COLUMNS), z-scored each: mean 0 and standard deviation 1 over a turn."""
-        found = np.concatenate([self.rows[self.image == i] for i in images])
-        return (found - found.mean(axis=1, keepdims=True)) / found.std(axis=1, keepdims=True)
+        return _z_scored(np.concatenate([self.rows[self.image == i] for i in images]))
 
     @property
     def digest(self) -> str:
@@ -244,4 +243,8 @@ def phase_randomised(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def blurred_white(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """Rows of independent pixels (R, C), blurred by the acceptance function and z-scored: no scene at all."""
     rows = ndimage.gaussian_filter1d(rng.standard_normal(shape), blur_columns(), axis=1, mode="wrap")
+    return _z_scored(rows)
+
+
+def _z_scored(rows: np.ndarray) -> np.ndarray:
     return (rows - rows.mean(axis=1, keepdims=True)) / rows.std(axis=1, keepdims=True)

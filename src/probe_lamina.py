@@ -137,17 +137,17 @@ def cells(run: Run) -> Found:
     """By input and noise level a cell per set; by pool and level one; by process and its level one."""
     c = run.config
     digest, _ = scene_cells.deal(run, Deal(c.scenes, c.sets, c.deal_seed))
-    source = (c.scenes, digest)
+    rest: dict[str, Any] = {"memory": c.memory, "horizon": c.horizon, "scenes": c.scenes, "digest": digest}
     inputs: dict[str, dict[float, list[Any]]] = {name: {n: [] for n in c.noise} for name in INPUTS}
     for part in range(c.sets):
         for name in INPUTS:
             for noise in c.noise:
-                s = Setting(name, part, noise, c.memory, c.horizon, c.sets, c.deal_seed, *source)
+                s = Setting(name, part, noise, sets=c.sets, deal_seed=c.deal_seed, **rest)
                 inputs[name][noise].append(run.cell(lamina_cells.measure, s))
         run.log(f"set {part} done")
     pools: dict[str, dict[float, Any]] = {}
     for number, pool in enumerate(POOLS, lamina_cells.FIRST_POOL):
-        settings = [Setting(NATURAL, number, n, c.memory, c.horizon, 1, 0, *source, pool) for n in c.noise]
+        settings = [Setting(NATURAL, number, n, sets=1, deal_seed=0, pool=pool, **rest) for n in c.noise]
         pools[pool] = {s.noise: run.cell(lamina_cells.measure, s) for s in settings}
     processes = {
         name: [run.cell(measure_process, ProcessSetting(name, noise)) for noise in PROCESS_NOISE] for name in PROCESSES

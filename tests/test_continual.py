@@ -9,6 +9,7 @@ import continual_games
 import continual_networks
 from atari_play import Buffer
 from continual_cells import GAMES, Arm
+from continual_networks import Course
 from dense_head import DenseHead
 from resu_conv import ReSUEncoder
 from trained_cache import Setup
@@ -67,7 +68,7 @@ def test_without_replay_a_perceptron_forgets_and_with_it_does_not():
     taught, held_out = [np.arange(1200)] * 2, [np.arange(1200, 1500)] * 2
     kept = []
     for share in (0.0, 0.3):
-        head = continual_networks.perceptron_in_turn(xs, ys, taught, held_out, 4, 0, 8, share)
+        head = continual_networks.perceptron_in_turn(xs, Course(ys, taught, held_out, 4, 0, 8, share))
         kept.append([np.mean(head.predict(x[1200:]) == y[1200:]) for x, y in zip(xs, ys, strict=True)])
     assert kept[0][0] < 0.6 and kept[0][1] > 0.8
     assert min(kept[1]) > 0.75
