@@ -54,6 +54,10 @@ def _refuse_unknown(game: str) -> None:
     raise ValueError(f"unknown game '{game}': choose {hint}, or another of the {len(all_games())} in all_games()")
 
 
+def _listed(known: tuple[int, ...]) -> str:
+    return str(known[0]) if len(known) == 1 else f"{', '.join(map(str, known[:-1]))} or {known[-1]}"
+
+
 def _generator(seed: int) -> bytes:
     """How ale-py writes a freshly seeded generator of sticky actions: a length, then a Mersenne twister as text."""
     state: dict[str, Any] = np.random.RandomState(seed % 2**32).get_state(legacy=False)
@@ -87,6 +91,7 @@ class AtariEnv(gymnasium.Env):
                 in every second frame then flicker)
     size        side of the square observation  [pixels]; 0: the screen as it is, 210 x 160 (13 games have more rows)
     colours     keep the colour screen of the last emulated frame but one, too, for `render`
+    mode, difficulty   variants of the game that the console has (`modes`, `difficulties`)
     press_fire  while the game waits for FIRE (Breakout, before the first ball and after every lost one), a step presses
                 it whatever the action; games that do not wait are left alone
     Observation (size, size) or (210, 160) uint8. Actions are indices into the game's minimal action set, named by
@@ -107,6 +112,8 @@ class AtariEnv(gymnasium.Env):
         max_over: int = 2,
         press_fire: bool = False,
         colours: bool = False,
+        mode: int = 0,
+        difficulty: int = 0,
     ) -> None:
         _refuse_unknown(game)
         if not 0 <= sticky < 1:
@@ -121,6 +128,7 @@ class AtariEnv(gymnasium.Env):
         ALEInterface.setLoggerMode(LoggerMode.Error)
         self._ale = ALEInterface()
         self._ale.setFloat("repeat_action_probability", sticky)
+        self._mode, self._difficulty = mode, difficulty
         self._load(0)
         self._just_loaded, self._unseeded = self._ale.cloneSystemState().serialize(), True
         self._actions = self._ale.getMinimalActionSet()
@@ -154,6 +162,26 @@ class AtariEnv(gymnasium.Env):
     def _load(self, seed: int) -> None:
         self._ale.setInt("random_seed", seed)
         self._ale.loadROM(_rom(self.game))
+        if self._mode == self._difficulty == 0:
+            return  # as the console is switched on; some games have no other
+        for name, value, known in (
+            ("mode", self._mode, self.modes),
+            ("difficulty", self._difficulty, self.difficulties),
+        ):
+            if value not in known:
+                raise ValueError(f"{self.game} has no {name} {value}: choose {_listed(known)}")
+        self._ale.setMode(self._mode)
+        self._ale.setDifficulty(self._difficulty)
+
+    @property
+    def modes(self) -> tuple[int, ...]:
+        """Those that the game has."""
+        return tuple(self._ale.getAvailableModes())
+
+    @property
+    def difficulties(self) -> tuple[int, ...]:
+        """Those that the game has."""
+        return tuple(self._ale.getAvailableDifficulties())
 
     def _seed_emulator(self, seed: int) -> None:
         """Loading the game is how ale-py takes a seed, at the price of 250 steps; its state just after can be had."""

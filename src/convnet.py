@@ -9,6 +9,7 @@ three times as fast on CPUs that have the instructions; play is float32.
 from __future__ import annotations
 
 import io
+from typing import Self
 
 import numpy as np
 import torch
@@ -68,7 +69,7 @@ class ConvNet(nn.Module):
         return file.getvalue()
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> ConvNet:
+    def from_bytes(cls, data: bytes) -> Self:
         """A network of saved weights; nothing but tensors is unpickled."""
         state = torch.load(io.BytesIO(data), weights_only=True)
         model = cls(len(state["last.bias"]))

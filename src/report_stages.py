@@ -48,6 +48,7 @@ TITLES = {
     "12": "Stage 12: when do canonical directions pay?",
     "13": "Stage 13: AtariARI, a benchmark of representations",
     "14": "Stage 14: what a kept head can be given back",
+    "15": "Stage 15: adapting during play",
     "16": "Stage 16: five games in turn",
     "17": "Stage 17: the fly's lamina",
     "18": "Stage 18: the fly's sense of motion",

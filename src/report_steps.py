@@ -327,6 +327,13 @@ MEASURED = (
         twin="",
     ),
     _plain(
+        "live_adaptation",
+        "15",
+        "Stage 15: adapting during play",
+        "A game changes under the policy that plays it. What brings it back, without labels?",
+        main=r"^Pong: (noise|palette drift) \| (ReSU, (?!stream|photo|tone, reh|oracle,)|DQN network, tone)",
+    ),
+    _plain(
         "continual_games",
         "16",
         "Stage 16: five games in turn",

@@ -14,11 +14,16 @@ picture M of the new frames,
 
 0 where one line explains the whole picture, 1 where it explains nothing. What is not photometric (noise, another game)
 leaves a large residual, or changes no mean and is not seen at all.
+
+What changes from frame to frame, or bends the grey scale, no filter can take back: `ToneMap` gives each frame its old
+grey values again before it is encoded. How noisy frames are, `noise_variance` says; what noise does to a code,
+resu_noise.py.
 """
 
 from __future__ import annotations
 
 import copy
+from itertools import pairwise
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -27,6 +32,8 @@ from resu_checks import as_count
 from resu_conv import ReSUEncoder
 from resu_layers import as_episode
 
+LEVEL_SHARE = 0.01  # of all pixels: a grey value that fewer of them have is no level
+TABLES_KEPT = 1024  # of a tone map
 LEAST_GAIN = 0.02  # |a| below it: taps would grow more than fifty times, and rounding to grey values with them
 
 
@@ -127,3 +134,103 @@ class MeanPicture:
             self._sum = added if self._sum is None else self._sum + added
             self.n += len(frames)
         return self
+
+
+class ToneMap:
+    """The grey scale of single frames, read off what stands still: any curve of grey values, another in each frame.
+
+    The levels of a picture of before are the grey values g that at least a hundredth of its pixels have. In a new
+    frame the median of those pixels says what has become of g; between levels the curve is a straight line, beyond the
+    first and last one it goes on with the slope of the line through all of them. A grey value becomes the one that the
+    curve brings closest to it. Where most pixels of some level move or are noisy the curve is wrong.
+
+    reference   (H, W) picture of before: the median of some frames, pixel by pixel  [grey values]
+    levels      (L,) int64, the grey values g, rising
+    Raises      ValueError if the picture is no finite one of 0 .. 255, or has fewer than two levels.
+
+    >>> picture = np.repeat([[0, 100, 200]], 4, axis=0)
+    >>> frame = picture.astype(np.uint8)
+    >>> frame[1, 1] = 150                                         # something that moves
+    >>> seen = 255 - frame // 2
+    >>> ToneMap(picture).restored(seen)[1]
+    array([  0, 150, 200], dtype=uint8)
+    """
+
+    def __init__(self, reference: np.ndarray) -> None:
+        picture = np.asarray(reference)
+        if picture.ndim != 2 or not np.isfinite(picture).all() or picture.min() < 0 or picture.max() > 255:
+            raise ValueError(f"the reference must be a picture (H, W) of 0 .. 255, not of shape {picture.shape}")
+        grey = np.rint(picture).astype(np.int64).ravel()
+        counts = np.bincount(grey, minlength=256)
+        self.levels = np.flatnonzero(counts >= LEVEL_SHARE * grey.size)
+        if len(self.levels) < 2:
+            raise ValueError(f"a tone map needs two grey values that stand still, the reference has {len(self.levels)}")
+        self._shape, self._weights = picture.shape, counts[self.levels]
+        rank = np.full(256, -1)
+        rank[self.levels] = np.arange(len(self.levels))
+        self._where = np.flatnonzero(rank[grey] >= 0)
+        self._first = 256 * rank[grey[self._where]]  # where the histogram of a pixel's level begins
+        self._tables: dict[bytes, np.ndarray] = {}
+
+    def now(self, frame: np.ndarray) -> np.ndarray:
+        """(L,) int64: what has become of each level in a frame (H, W) uint8, the (lower) median of its pixels.
+
+        Raises   ValueError for a frame of another size or dtype.
+        """
+        if frame.dtype != np.uint8 or frame.shape != self._shape:
+            raise ValueError(f"frames must be uint8 of shape {self._shape}, not {frame.dtype} of {frame.shape}")
+        seen = np.bincount(self._first + frame.ravel()[self._where], minlength=256 * len(self.levels))
+        below = seen.reshape(-1, 256).cumsum(axis=1)
+        return (2 * below >= self._weights[:, None]).argmax(axis=1)
+
+    def table(self, frame: np.ndarray, noise: float = 0.0) -> np.ndarray:
+        """(256,) uint8: which grey value of before stands for each of this frame.
+
+        noise   variance of every pixel  [grey values^2]: a level whose median has moved by less than three of its
+                standard errors counts as unmoved
+        """
+        now = self.now(frame)
+        if noise:
+            error = np.sqrt(np.pi / 2 * noise / self._weights)  # of the median of Gaussian values
+            now = np.where(np.abs(now - self.levels) <= 3 * error, self.levels, now)
+        key = now.tobytes()
+        if key not in self._tables:
+            if len(self._tables) == TABLES_KEPT:
+                self._tables.clear()
+            curve = self._curve(now)
+            self._tables[key] = np.abs(curve - np.arange(256)[:, None]).argmin(axis=1).astype(np.uint8)
+        return self._tables[key]
+
+    def restored(self, frame: np.ndarray, noise: float = 0.0) -> np.ndarray:
+        """The frame in the grey values of before: (H, W) uint8, a fresh array; noise as `table` takes it."""
+        return self.table(frame, noise)[frame]
+
+    def _curve(self, now: np.ndarray) -> np.ndarray:
+        """(256,) what has become of every grey value."""
+        x, w = self.levels, self._weights / self._weights.sum()
+        apart = x - w @ x
+        slope = (w * apart) @ now / ((w * apart) @ apart)
+        ends = now[0] - 256 * slope, now[-1] + 256 * slope
+        return np.interp(np.arange(256), [x[0] - 256, *x, x[-1] + 256], [ends[0], *now, ends[1]])
+
+
+def noise_variance(frames: np.ndarray) -> float:
+    """Variance of what is drawn anew in every frame and pixel [grey values^2]: half the mean square of the step from
+    each frame to the next, in the median pixel. Exact in the limit where more than half of the pixels stand still.
+
+    frames   (T, H, W) uint8 that follow each other, T at least 2
+    Raises   ValueError for another shape or dtype, or fewer frames.
+
+    >>> rng = np.random.default_rng(0)
+    >>> still = np.full((500, 9, 9), 100, np.uint8)
+    >>> noise_variance(still), round(noise_variance(still + rng.integers(0, 13, still.shape, np.uint8)))
+    (0.0, 14)
+    """
+    frames = as_episode(frames)
+    if len(frames) < 2:
+        raise ValueError("noise is seen from one frame to the next: give two at least")
+    square = np.zeros(frames.shape[1:], np.int64)
+    for before, after in pairwise(frames):
+        step = after.astype(np.int32) - before
+        square += step * step
+    return float(np.median(square)) / (2 * (len(frames) - 1))

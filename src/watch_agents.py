@@ -15,9 +15,10 @@ from atari_env import STEPS_PER_SECOND
 from atari_play import EVALUATION, game_rngs
 from dense_head import SteppedHead
 from game_shifts import Shift
+from live_eyes import Adaptation
 from resu_conv import ReSUEncoder
 from resu_photometry import MeanPicture
-from watch_eyes import Adaptation, Eye
+from watch_eyes import Eye
 from watch_players import Player, pressed
 from watch_worlds import World
 

@@ -1,4 +1,4 @@
-"""A code at work: the past that it needs, its maps, and how it follows what it sees.
+"""A code on the page: its maps, its filters and what they are called.
 
 H x W pixels, K units, m taps; 1 step = 1/15 s of play.
 """
@@ -10,13 +10,11 @@ from typing import Any
 
 import numpy as np
 
+import live_eyes
 from filter_shapes import lobes, sign_changes
 from resu_conv import ReSUEncoder
-from resu_photometry import MeanPicture, photometric
-from resu_streaming import StreamingReSU
 
 FADE = 0.99  # of the brightest response of a unit, per picture: maps are drawn relative to it
-_PAST = 32  # frames that any code may need: the longest memory of a fit on the spot
 
 
 def filter_name(taps: np.ndarray) -> str:
@@ -31,31 +29,14 @@ def filter_name(taps: np.ndarray) -> str:
     return "derivative" if sign_changes(taps, 0.1) == 1 else "other"
 
 
-class Eye:
-    """A code at one game: the frames that it needs, its features and its maps. Its encoder may be replaced."""
+class Eye(live_eyes.Eye):
+    """A code at one game that shows its maps."""
 
     def __init__(self, encoder: ReSUEncoder, label: str) -> None:
-        self.first = self.encoder = encoder  # as it came, and as it is now
+        super().__init__(encoder)
+        self.first = encoder  # as it came
         self.label = label
-        self._past: deque[np.ndarray] = deque(maxlen=_PAST)
         self._brightest = np.zeros(encoder.n_units)
-        self._online = encoder.online(1)
-        self.features = np.zeros(encoder.n_features, np.float32)
-
-    def look(self, frame: np.ndarray, fresh: bool) -> None:
-        """The next frame (H, W), the first of an episode if fresh."""
-        if fresh or not self._past:
-            self._past.clear()
-            self.features = self._online.reset(frame[None])[0]
-        else:
-            self.features = self._online.step(frame[None])[0]
-        self._past.append(frame)
-
-    def become(self, encoder: ReSUEncoder) -> None:
-        """Go on with another encoder: from the next frame on as if it had seen the frames before."""
-        self.encoder, self._online = encoder, encoder.online(1)
-        for i, frame in enumerate(self._past):
-            self.features = (self._online.step if i else self._online.reset)(frame[None])[0]
 
     def restored(self) -> None:
         """Go back to the encoder as it came."""
@@ -64,7 +45,7 @@ class Eye:
 
     def take_over(self, other: Eye) -> None:
         """The frames of another eye, as if this one had seen them."""
-        self._past = deque(other._past, maxlen=_PAST)
+        self._past = deque(other._past, maxlen=live_eyes.PAST)
         self.become(self.encoder)
 
     def maps(self) -> np.ndarray:
@@ -96,52 +77,3 @@ class Eye:
             "names": [f"filter {i} ({filter_name(taps)})" for i, taps in enumerate(filters, 1)],
             "correlations": [None if np.isnan(r) else round(float(r), 3) for r in self.first.correlations_],
         }
-
-
-class Adaptation:
-    """How a code follows what it sees, anew after every `clock` frames; without labels, while it plays.
-
-    photometric   gain and offset of the mean picture of the last `clock` frames, against the reference
-    full          all filters and means, on all frames since this began: `StreamingReSU`, nothing forgotten
-
-    reference     mean picture (H, W) of before; the encoder's own mean if None
-    """
-
-    def __init__(self, mode: str, clock: int, encoder: ReSUEncoder, reference: np.ndarray | None = None) -> None:
-        self.mode, self.clock, self._first, self._reference = mode, clock, encoder, reference
-        self.said = f"adapts in {clock} steps"
-        self._mean = MeanPicture()
-        self._stream = StreamingReSU(**encoder.options)
-        self._chunk: list[np.ndarray] = []
-        self._starts: list[int] = []
-        self._n = 0
-
-    def look(self, frame: np.ndarray, fresh: bool) -> ReSUEncoder | None:
-        """The next frame; now and then an encoder to go on with."""
-        self._n += 1
-        if self.mode == "photometric":
-            self._mean.add(frame)
-        else:
-            if fresh:
-                self._starts.append(len(self._chunk))
-            self._chunk.append(frame)
-        if self._n % self.clock:
-            return None
-        try:
-            return self._photometric() if self.mode == "photometric" else self._full()
-        except ValueError as error:
-            self.said = str(error)
-            return None
-
-    def _photometric(self) -> ReSUEncoder:
-        mean, self._mean = self._mean.mean, MeanPicture()
-        found = photometric(self._first, mean, self._reference)
-        self.said = f"gain {found.gain:.2f}, offset {found.offset:.0f}, {100 * found.residual:.0f} % unexplained"
-        return found.encoder
-
-    def _full(self) -> ReSUEncoder:
-        chunk, starts, self._chunk, self._starts = np.stack(self._chunk), self._starts, [], []
-        self._stream.update(chunk, starts=starts)
-        found = self._stream.refit()
-        self.said = f"fitted anew on {self._n:,} frames"
-        return found

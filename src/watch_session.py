@@ -25,10 +25,11 @@ from atari_env import GAMES
 from atari_play import Policy
 from cloning import Clone
 from game_shifts import Shift
+from live_eyes import Adaptation
 from players import TASKS
 from resu_conv import ReSUEncoder
 from watch_agents import Agent
-from watch_eyes import Adaptation, Eye
+from watch_eyes import Eye
 from watch_film import film_of
 from watch_worlds import GameWorld, VideoWorld
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from encoders import fitted
+from live_eyes import Adaptation
 from watch_agents import Moment
-from watch_eyes import Adaptation, Eye, filter_name
+from watch_eyes import Eye, filter_name
 from watch_film import maps_of
 from watch_players import pressed
 
