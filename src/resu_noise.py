@@ -1,8 +1,9 @@
 """What noise does to rectified responses, in closed form.
 
 Every pixel of every frame gets noise of its own, of variance v. Where nothing moves, the response of filter f_k is
-then Gaussian (a sum over m taps) with deviation s_k = sqrt(v) |f_k|, and rectified. With rho the correlation of two
-responses (of ON and OFF of one filter -1) and theta = arccos rho (Cho and Saul 2009, the kernel of order 1)
+then Gaussian (if the noise is; nearly so as a sum over m taps) with deviation s_k = sqrt(v) |f_k|, and rectified. With
+rho the correlation of two responses (of ON and OFF of one filter -1) and theta = arccos rho (Cho and Saul 2009, the
+kernel of order 1)
 
     mean        s_k / sqrt(2 pi)
     second      s_k s_l (sin theta + (pi - theta) rho) / (2 pi)

@@ -34,6 +34,7 @@ from resu_layers import as_episode
 
 LEVEL_SHARE = 0.01  # of all pixels: a grey value that fewer of them have is no level
 TABLES_KEPT = 1024  # of a tone map
+FAR = 4.0  # steps beyond it are no noise  [deviations, from the median of sizes as in a normal distribution]
 LEAST_GAIN = 0.02  # |a| below it: taps would grow more than fifty times, and rounding to grey values with them
 
 
@@ -191,7 +192,7 @@ class ToneMap:
         """
         now = self.now(frame)
         if noise:
-            error = np.sqrt(np.pi / 2 * noise / self._weights)  # of the median of Gaussian values
+            error = np.sqrt(3 * noise / self._weights)  # of the median of uniform values; that of Gaussian ones is less
             now = np.where(np.abs(now - self.levels) <= 3 * error, self.levels, now)
         key = now.tobytes()
         if key not in self._tables:
@@ -215,8 +216,9 @@ class ToneMap:
 
 
 def noise_variance(frames: np.ndarray) -> float:
-    """Variance of what is drawn anew in every frame and pixel [grey values^2]: half the mean square of the step from
-    each frame to the next, in the median pixel. Exact in the limit where more than half of the pixels stand still.
+    """Variance of what is drawn anew in every frame and pixel [grey values^2]: half the mean square of the steps from
+    each frame to the next, without those beyond `FAR` robust deviations (what moves). Noise that leaves half of all
+    values as they were is none.
 
     frames   (T, H, W) uint8 that follow each other, T at least 2
     Raises   ValueError for another shape or dtype, or fewer frames.
@@ -229,8 +231,11 @@ def noise_variance(frames: np.ndarray) -> float:
     frames = as_episode(frames)
     if len(frames) < 2:
         raise ValueError("noise is seen from one frame to the next: give two at least")
-    square = np.zeros(frames.shape[1:], np.int64)
+    count = np.zeros(256, np.int64)
     for before, after in pairwise(frames):
-        step = after.astype(np.int32) - before
-        square += step * step
-    return float(np.median(square)) / (2 * (len(frames) - 1))
+        step = np.maximum(before, after) - np.minimum(before, after)
+        count += np.bincount(step.ravel(), minlength=256)
+    size = np.arange(256)
+    middle = int((2 * count.cumsum() >= count.sum()).argmax())
+    near = size <= FAR * 1.4826 * middle
+    return float(size[near] ** 2 @ count[near] / count[near].sum()) / 2
