@@ -21,6 +21,7 @@ CONTROLS = {  # ids of verdicts: the control that they are about; "what: " names
     "raw frames": r"resu mlp > raw mlp|(?P<what>.+): (L1, third > raw, 8 frames|native > raw\(t,t-1\))",
 }
 GAMES = ("pong", "breakout", "space_invaders", "asteroids", "enduro")
+USUAL_FRAMES = 60_000
 USUAL = ("", "reactive")  # experts, as configurations name them
 ABOVE_RANDOM = "resu mlp > random"  # the id of "a clone plays better than at random"
 ABOVE, BELOW, EQUAL, OPEN = "above", "below", "equal", "undecided"
@@ -36,6 +37,7 @@ class Contribution:
     margin         of equality, as fixed before the runs; None if there is none
     idle           a clone that was not shown to play better than at random: it says little about its code
     expert         who is imitated, if not who usually is
+    aggregated     clones that learned from their own games, too
     """
 
     result: str
@@ -46,6 +48,7 @@ class Contribution:
     margin: float | None
     idle: bool = False
     expert: str = ""
+    aggregated: bool = False
 
     @property
     def word(self) -> str:
@@ -69,7 +72,9 @@ def _game(name: str, what: str, config: Mapping[str, Any]) -> str:
 
 
 def _usual(config: Mapping[str, Any]) -> bool:
-    """Not a variant for comparison alone: without sticky actions, on newest frames, by the original's recipe."""
+    """Not a variant for comparison alone: no sticky actions, newest or more frames, the original's recipe."""
+    if config.get("n_frames", USUAL_FRAMES) > USUAL_FRAMES:
+        return False
     return config.get("sticky") != 0 and config.get("max_over") != 1 and config.get("recipe", "") != "original"
 
 
@@ -81,6 +86,7 @@ def contributions(results: Mapping[str, Mapping[str, Any]]) -> list[Contribution
         if document is None or not step.heading or not _usual(document.get("config", {})):
             continue
         words = {verdict["id"]: verdict["verdict"] for verdict in document["verdicts"]}
+        config = document.get("config", {})
         idle = words.get(ABOVE_RANDOM, SUPPORTED) != SUPPORTED
         for verdict in document["verdicts"]:
             estimate = read_estimate(verdict["estimate"])
@@ -88,11 +94,12 @@ def contributions(results: Mapping[str, Mapping[str, Any]]) -> list[Contribution
                 match = re.fullmatch(pattern, verdict["id"])
                 if match and estimate is not None:
                     what = match.groupdict().get("what") or ""
-                    game = _game(step.name, what, document.get("config", {}))
+                    game = _game(step.name, what, config)
                     margin = _margin(document["verdicts"], what)
-                    expert = document.get("config", {}).get("expert", "")
+                    expert, aggregated = config.get("expert", ""), bool(config.get("dagger_rounds"))
                     other = expert if expert not in USUAL else ""
-                    found.append(Contribution(step.name, what, game, control, estimate, margin, idle, other))
+                    one = Contribution(step.name, what, game, control, estimate, margin, idle, other, aggregated)
+                    found.append(one)
     return found
 
 
@@ -107,7 +114,7 @@ def label(one: Contribution) -> str:
     """The game and what is measured."""
     game = one.game.replace("_", " ").title()
     if not one.what:
-        whom = f" ({one.expert} expert)" if one.expert else ""
+        whom = f" ({one.expert} expert)" if one.expert else " (aggregation)" if one.aggregated else ""
         return f"{game}, a clone's score{whom}" + (" (not above random)" if one.idle else "")
     return f"{game}, AUC of rewards" if one.what in GAMES else f"{game}, R2 of {one.what}"
 
@@ -132,10 +139,16 @@ def summary(found: Sequence[Contribution], control: str) -> str:
 
 
 def place(one: Contribution, others: Sequence[Contribution]) -> str:
-    """The game, and the stage where one game has several."""
+    """The game, and the stage where one game has several; whether with aggregation."""
     name = one.game.replace("_", " ").title()
+    if one.aggregated:
+        return f"{name} with aggregation"
     stage = next(step.stages.split()[0] for step in report_steps.STEPS if step.name == one.result)
-    return f"{name} (stage {stage})" if sum(other.game == one.game for other in others) > 1 else name
+    return (
+        f"{name} (stage {stage})"
+        if sum(other.game == one.game and not other.aggregated for other in others) > 1
+        else name
+    )
 
 
 def forest_rows(found: Sequence[Contribution]) -> list[tuple[str, list[tuple[str, ForestRow]]]]:

@@ -159,8 +159,8 @@ def demonstrations_part(found: Mapping[str, Any], notes: Footnotes) -> str:
     table = report_claims.shown_rows(report_claims.demonstrations(found), found, notes)
     return (
         "## Demonstrations\n\n"
-        "No random filters stand beside these, and 4 filters over 4 frames span every window, whatever they are. PPO's "
-        "recipe on features was chosen among several, that on frames was borrowed.\n\n"
+        "Without random filters: 4 filters over 4 frames span every window. PPO's recipe on features was chosen among "
+        "several, that on frames was borrowed.\n\n"
         f"{markdown_table(table, compact=True)}\n"
     )
 
@@ -175,8 +175,7 @@ def limits_part(rows: Sequence[Row], found: Mapping[str, Any]) -> str:
         "- The original's code, grids and splits are unknown to us, its recipe is inferred: "
         f"{full or 'no'} row is its experiment in full.\n"
         f"- {span} seeds; {primary} primary claims are adjusted for their number, no other.\n"
-        "- Five games, one frame skip, random or hand-written players. A clone's score depends on player, head and "
-        "grid as much as on the code.\n"
+        "- Five games, one frame skip, random or hand-written players.\n"
         "- How scores depend on the number of features, on filters, memory and grid was not measured.\n"
         "- Layers 2 and 3 were held against random ones by probes alone, not at play.\n"
     )

@@ -292,7 +292,8 @@ def _compared() -> Iterator[Compared]:
     for result in ("bc_pong", "bc_pong_balanced"):
         yield Compared(result, "pong", "", MARGINS["pong"], clone, " (balanced expert)" * result.endswith("balanced"))
     yield Compared("bc_games_breakout", "breakout", "", MARGINS["breakout"], clone)
-    yield Compared("bc_games_breakout_dagger_selecting", "breakout", "", MARGINS["breakout"], clone)
+    result = "bc_games_breakout_dagger_selecting"
+    yield Compared(result, "breakout", "", MARGINS["breakout"], clone, " (aggregation)")
     for game in ("space_invaders", "asteroids", "enduro"):
         yield Compared(f"bc_games_{game}", game, "", MARGINS[game], clone)
     yield Compared("bc_breakout", "breakout", "", MARGINS["breakout"], {"random filters": "native > random"})
@@ -328,8 +329,9 @@ def check_beyond(text: str) -> None:
         its = [one for one in compared() if control in one.numbers and not (one.what or one.idle)]
         places: dict[str, list[tuple[str, Found]]] = {}
         for one in its:
-            several = sum(other.game == one.game for other in its) > 1
+            several = sum(other.game == one.game and "aggregation" not in other.whom for other in its) > 1
             place = one.title + (f" (stage {STAGES[one.result]})" if several else "")
+            place = f"{one.title} with aggregation" if "aggregation" in one.whom else place
             word, _ = word_and_sign(one.numbers[control].values, one.margin)
             places.setdefault(word, []).append((place, one.numbers[control]))
         parts += [". Less those on ", f"{control}: "] if len(parts) > 1 else [f"{control}: "]
