@@ -24,7 +24,7 @@ import figures
 import figures_curves
 import figures_rows
 import live_cells
-import live_imitation
+import live_imitation_cells
 import stats_ci
 from atari_env import MAX_STEPS
 from game_shifts import NAMES
@@ -58,7 +58,7 @@ GRID: Mapping[World, Sequence[Arm]] = {
     **dict.fromkeys(BREAKOUT, HELD_OUT),
     **dict.fromkeys(VARIANTS, VARIANT),
 }
-LEARNED: Sequence[tuple[str, World, live_imitation.Code, live_imitation.Head]] = [
+LEARNED: Sequence[tuple[str, World, live_imitation_cells.Code, live_imitation_cells.Head]] = [
     ("pong", world, code, head)
     for world in (World("pong", "noise"), World("breakout"))
     for code in ("home's filters", "refitted", "random filters")
@@ -121,8 +121,8 @@ def cells(run: Run) -> Found:
                     setting = live_cells.Setting(arm, world, seed, c.steps, setup)
                     played[world][arm].append(run.cell(live_cells.measure, setting))
         for home, world, code, head in LEARNED:
-            lesson = live_imitation.Setting(home, world, code, head, seed, c.lessons, setup)
-            learned.setdefault(lesson.label, []).append(run.cell(live_imitation.measure, lesson))
+            lesson = live_imitation_cells.Setting(home, world, code, head, seed, c.lessons, setup)
+            learned.setdefault(lesson.label, []).append(run.cell(live_imitation_cells.measure, lesson))
     return Found(played, learned)
 
 

@@ -21,7 +21,7 @@ NAMES = {"pong": "Pong", "breakout": "Breakout", "space_invaders": "SpaceInvader
 NAMES["enduro"] = "Enduro"
 
 
-def reference(game: str, sticky: float) -> gymnasium.Env:
+def reference(game: str, sticky: float, **variant: int) -> gymnasium.Env:
     gymnasium.register_envs(ale_py)
     env = gymnasium.make(
         f"ALE/{NAMES[game]}-v5",
@@ -29,6 +29,7 @@ def reference(game: str, sticky: float) -> gymnasium.Env:
         repeat_action_probability=sticky,
         full_action_space=False,
         disable_env_checker=True,
+        **variant,
     )
     return AtariPreprocessing(env)
 
@@ -49,6 +50,33 @@ def test_frames_rewards_and_ends_equal_gymnasiums(game, sticky):
         if a[2]:
             break
     assert scored > 0 or game != "pong"  # in Pong a point falls within 350 steps for certain
+
+
+@pytest.mark.parametrize(
+    ("game", "variant"),
+    [("pong", {"mode": 1, "difficulty": 2}), ("breakout", {"mode": 12}), ("space_invaders", {"mode": 8})],
+)
+def test_a_variant_of_the_console_is_gymnasiums(game, variant):
+    ours, theirs, plain = AtariEnv(game, **variant), reference(game, 0.25, **variant), AtariEnv(game)
+    differs = False
+    for seed in (7, 8):  # the second is begun without loading the game
+        assert np.array_equal(ours.reset(seed=seed)[0], theirs.reset(seed=seed)[0])
+        plain.reset(seed=seed)
+        rng = np.random.default_rng(0)
+        for _ in range(150):
+            action = int(rng.integers(ours.action_space.n))
+            a, b, c = ours.step(action), theirs.step(action), plain.step(action)
+            assert np.array_equal(a[0], b[0]) and a[1:4] == b[1:4]
+            differs |= not np.array_equal(a[0], c[0])
+    assert differs, "negative control: it is another game"
+
+
+def test_variants_that_the_console_lacks_are_refused():
+    with pytest.raises(ValueError, match="pong has no mode 7: choose 0 or 1"):
+        AtariEnv("pong", mode=7)
+    with pytest.raises(ValueError, match="enduro has no difficulty 1: choose 0"):
+        AtariEnv("enduro", difficulty=1)
+    assert AtariEnv("breakout").modes[:3] == (0, 4, 8) and AtariEnv("pong").difficulties == (0, 1, 2, 3)
 
 
 def test_another_seed_gives_another_game():
