@@ -15,6 +15,7 @@ Run        python src/bench_core.py                    (6 min on 2 cores; most o
            python src/bench_core.py --smoke            (30 s, proves nothing)
 """
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,7 @@ import stats_ci
 from players import TASKS
 from resu_conv import ReSUEncoder
 from resu_moments import LagMoments, changed_fraction
+from resu_photometry import ToneMap
 from resu_streaming import StreamingReSU
 from rival_cells import AGREE, HORIZON, MEMORY, OPTIONS, Rivals, time_rivals
 from stage_io import busy_neighbour, guard, peak_memory, require_positive, seconds
@@ -37,6 +39,7 @@ from stage_run import Run, Stage, measured
 from stats_ci import Verdict
 
 PARALLEL = 16  # environments stepped together
+CHUNK = 100  # frames of a live update
 SLOWER = 2.5  # times, beside a busy process
 HIDDEN, EPOCHS = (256, 256), 6  # of a head, as in stage 4a
 OVER_PRODUCTS = 2  # times what the matrix products of its training take on the same core
@@ -149,11 +152,20 @@ def step_times(frames: np.ndarray, encoder: ReSUEncoder) -> dict[str, float]:
         stream.update(frames[t : t + 1])
         stream.refit()
 
+    tone, later = ToneMap(np.median(frames[:500], axis=0)), itertools.cycle(range(1000, len(frames)))
+    chunks = itertools.cycle(range(n // 2, len(frames) - CHUNK, CHUNK))
+
+    def update_by_a_chunk() -> None:
+        t = next(chunks)
+        stream.update(frames[t : t + CHUNK]).refit()
+
     return {
         "canonical directions": seconds(lambda: encoder.fit_moments(encoder.moments_, frames.shape[1:]), 50),
         "online step, 1 environment": alone,
         f"online step, {PARALLEL} environments": together,
         "update by one frame + refit": seconds(update_and_refit, 50),
+        f"update by {CHUNK} frames + refit": seconds(update_by_a_chunk, 20),
+        "a frame in home's grey values": seconds(lambda: tone.restored(frames[next(later)]), 1000),
     }
 
 

@@ -205,6 +205,7 @@ def _statistics(features: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
 
 Follows = Literal["nothing", "photometric", "full", "stream", "statistics", "tone", "tone, Wiener", "tone, rehearsal"]
 FOLLOWS: tuple[Follows, ...] = get_args(Follows)
+DENOISED = ("Wiener", "rehearsal")
 
 
 class LiveClone:
@@ -212,19 +213,23 @@ class LiveClone:
 
     follows   "nothing"; a mode of `Adaptation`; "statistics"; "tone": every frame in home's grey values; with "Wiener"
               or "rehearsal" besides, where there is noise (`Denoising`)
+    memory    of home; not needed by "nothing" and by adaptations
     clock     of adaptations and statistics  [steps]
+    Raises    ValueError if a memory is missing.
     """
 
-    def __init__(self, clone: Clone, follows: Follows, memory: Memory, clock: int, seed: int) -> None:
+    def __init__(self, clone: Clone, follows: Follows, memory: Memory | None, clock: int, seed: int) -> None:
+        if memory is None and follows != "nothing" and follows not in MODES:
+            raise ValueError(f"a clone that follows by {follows!r} needs a memory of home")
         assert isinstance(clone.code, ReSUEncoder)
         self.follows, self.class_names = follows, clone.class_names
         self.eye = Eye(clone.code)
         self._stepped, self._known = SteppedHead(clone.head), False
         self._adaptation = Adaptation(follows, clock, clone.code) if follows in MODES else None
-        self._tone = ToneMap(memory.picture) if "tone" in follows else None
+        self._tone = ToneMap(memory.picture) if memory and "tone" in follows else None
         how = follows.removeprefix("tone, ")
-        self._denoising = Denoising(how, clone, memory, seed) if how in ("Wiener", "rehearsal") else None
-        self._statistics = Statistics(memory, clone.head, clock) if follows == "statistics" else None
+        self._denoising = Denoising(how, clone, memory, seed) if memory and how in DENOISED else None
+        self._statistics = Statistics(memory, clone.head, clock) if memory and follows == "statistics" else None
 
     @property
     def noise(self) -> float:
@@ -251,3 +256,24 @@ class LiveClone:
     def _turn_to(self, head: DenseHead | None) -> None:
         if head is not None:
             self._stepped, self._known = SteppedHead(head), False
+
+
+class Following:
+    """Policy: a clone that follows what it sees by a mode of `Adaptation`, from game to game."""
+
+    def __init__(self, clone: Clone, mode: Follows, clock: int) -> None:
+        self._clone, self._mode, self._clock = clone, mode, clock
+        self._live: LiveClone | None = None
+
+    def start(self, rng: np.random.Generator, action_names: tuple[str, ...]) -> None:
+        """A new game."""
+        if self._live is None:
+            self._live = LiveClone(self._clone, self._mode, None, self._clock, 0)
+        self._actions = [action_names.index(name) for name in self._live.class_names]
+        self._fresh = True
+
+    def act(self, frame: np.ndarray, ram: np.ndarray) -> int:
+        """The action of the highest-scoring class; only the frame is looked at."""
+        assert self._live is not None
+        fresh, self._fresh = self._fresh, False
+        return self._actions[self._live.act(frame, fresh)]

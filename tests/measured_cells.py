@@ -16,7 +16,7 @@ import numpy as np
 
 # Options that neither a cell nor a result's config names while they are as always.
 DEFAULTS = {"max_steps": 27_000, "max_over": 2, "source": "ram", "experts": "original", "chunk": 1_000,
-            "clone_epochs": 6, "evaluate_at": [500_000], "recipe": "ours", "version": 1}  # fmt: skip
+            "clone_epochs": 6, "evaluate_at": [500_000], "recipe": "ours", "version": 1, "refits": 0}  # fmt: skip
 
 
 @functools.cache

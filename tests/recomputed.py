@@ -313,11 +313,17 @@ def speed(c: Cells) -> dict[str, Found]:
 
 
 def play(c: Cells) -> dict[str, Found]:
-    def ratio(clone: str) -> np.ndarray:
-        bare, played = np.transpose(c.one(c.name, clone=clone)["rates"])
+    def ratio(clone: str, refits: int = 0) -> np.ndarray:
+        bare, played = np.transpose(c.one(c.name, clone=clone, refits=refits)["rates"])
         return np.array([np.median(played / bare)])
 
-    return {clone: Found(ratio(clone), at_least, 0.9) for clone in c["clones"]}
+    first = c["clones"][0]
+    return {
+        **{clone: Found(ratio(clone), at_least, 0.9) for clone in c["clones"]},
+        **{
+            f"{first}, fitted anew every {n} steps": Found(ratio(first, n), at_least, 0.9) for n in c["refits"] if n > 1
+        },
+    }
 
 
 RULES: Mapping[str, Callable[[Cells], dict[str, Found]]] = {
