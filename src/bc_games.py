@@ -114,7 +114,7 @@ def report(c: Config, found: dict[ArmName, list[dict[str, Any]]]) -> Report:
     return clone_cells.report(
         found,
         task.margin,
-        f"{task.label}, imitating the {imitated(c)} expert, sticky {c.sticky:g}",
+        clone_cells.title(task.label, imitated(c), c),
         original=ORIGINAL.get(c.game) if its else None,
         left_out=() if c.dagger_rounds or c.smoke else [arm for arm in Config.rows if arm not in found],
         target=TARGETS.get(c.game) if imitated(c) == task.best else None,

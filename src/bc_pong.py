@@ -90,7 +90,7 @@ def report(c: Config, found: dict[ArmName, list[dict[str, Any]]]) -> Report:
     return clone_cells.report(
         found,
         MARGIN,
-        f"Pong, imitating the {c.expert} expert, sticky {c.sticky:g}",
+        clone_cells.title("Pong", c.expert, c),
         original=None if c.expert == "winning" else ORIGINAL,
         left_out=[arm for arm in ARMS if arm not in found] if whole else (),
         target=TARGET if c.expert == "winning" else None,

@@ -205,6 +205,15 @@ def plan(arms: Sequence[ArmName], seeds: Sequence[int], **options: Any) -> dict[
     return {arm: [Setting(arm, seed, **options) for seed in seeds] for arm in ARMS if arm in arms}
 
 
+def title(label: str, expert: str, c: Any) -> str:
+    """Of a figure: who is imitated where, and how.
+
+    c   the options of a stage: sticky, dagger_rounds, memory
+    """
+    how = f", aggregation in {c.dagger_rounds} rounds, memory {c.memory}" if c.dagger_rounds else ""
+    return f"{label}, imitating the {expert} expert{how}, sticky {c.sticky:g}"
+
+
 def report(
     found: Mapping[ArmName, Sequence[Mapping[str, Any]]],
     margin: float,

@@ -67,6 +67,7 @@ def test_the_examples_of_using_run(known):
     assert (known["resu"].correlations_[:2] > 0.4).all() and (known["resu"].correlations_[2:] < 0.1).all()
     assert known["features"].shape == (60, 1024) and known["later"].shape == (5, 1024)
     assert known["deep"].upper_[0].correlations.shape == (8,)
+    assert np.array_equal(known["restored"], known["scene"]) and (known["scale"] < 1).all()
     assert known["envs"].reset(seed=0)[0].shape == (8, 1024)
     assert np.load("a_features.npy").shape == (60, 1024)
     assert known["vectors"].filters_.shape == (16, 2, 64) and known["again"].moments_ == known["vectors"].moments_
