@@ -165,6 +165,7 @@ def test_too_little_memory_is_one_sentence(tmp_path, capsys):
 
         stage_io.guard(faulty)
     body = """
+workers.n_cores = lambda: 2  # with one core a task runs in the process itself
 def die(seed):
     os.kill(os.getpid(), 9)
 stage_io.guard(lambda: list(workers.in_order(joblib.delayed(die)(seed) for seed in range(2))))
