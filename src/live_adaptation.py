@@ -187,7 +187,7 @@ def _judged(c: Config, played: Mapping[World, Mapping[Arm, Results]]) -> list[Ve
         text = f"{world.label}: tone map and Wiener estimate give back {SHARE:.0%} of the oracle's gain (points above)"
         verdicts.append(stats_ci.positive(f"back: {world.label}", text, _back(c, played[world], OURS)))
     for arm in ARMS:
-        if arm in (FROZEN, RANDOM, NETWORK, ORACLE, OURS, *UNDER_NOISE):
+        if arm in (FROZEN, RANDOM, NETWORK, ORACLE, *UNDER_NOISE):
             continue
         mean = np.mean([_back(c, played[world], arm) for world in PONG], axis=0)
         text = f"Pong, mean of all shifts: {arm.label} gives back {SHARE:.0%} of the oracle's gain (points above)"

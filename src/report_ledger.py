@@ -45,6 +45,8 @@ ADDED = (
           where="fast stream"),
     Added("asteroids_enduro_stress", SEEDS,
           where="^(asteroids|enduro): native", beyond=5),
+    Added("live_adaptation", "the mean of all shifts, as of the others, added after single shifts had been judged",
+          where="mean of all shifts: ReSU, tone, Wiener"),
     Added("depth_ablation_si", "rows added after ship x had stayed below the original's figures", where="by frame"),
     Added("bc_pong|transfer_matrix|transfer_forgetting",
           SEEDS,

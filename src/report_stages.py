@@ -190,7 +190,7 @@ def same_as_original(name: str) -> str:
 
 
 def main_verdicts(step: Step, verdicts: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """All of them, or, of more than `MOST_VERDICTS`, those that other pages show.
+    """All of them, or, of more than `MOST_VERDICTS`, those that other pages show and those that the step names.
 
     A variant of an experiment shows the same ones as the experiment.
     """
@@ -198,7 +198,12 @@ def main_verdicts(step: Step, verdicts: Sequence[Mapping[str, Any]]) -> list[Map
         return list(verdicts)
     family = {other.name for other in report_steps.STEPS if other.script == step.script}
     referred = {id for name, id in report_claims.referred() if name in family}
-    return [v for v in verdicts if v["id"] in referred or report_contributions.is_control(v["id"])]
+
+    def shown(verdict: Mapping[str, Any]) -> bool:
+        named = bool(step.judged) and re.search(step.judged, verdict["claim"]) is not None
+        return named or verdict["id"] in referred or report_contributions.is_control(verdict["id"])
+
+    return [verdict for verdict in verdicts if shown(verdict)]
 
 
 def _whole(step: Step, document: Mapping[str, Any], notes: Footnotes) -> str:

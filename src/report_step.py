@@ -17,6 +17,7 @@ class Step:
     script    in src/, without .py          options   of the command line, as one would type them
     heading, question   of its section on its stage's page; without a heading it has none
     main       regular expression for the rows of its main table (12 at most) where it has more; all stand at the end
+    judged     regular expression for the claims that stand beside it where there are many; all stand at the end
     twin       options besides of the same under the original's recipe; None where that is not measured
     """
 
@@ -27,6 +28,7 @@ class Step:
     heading: str = ""
     question: str = ""
     main: str = ""
+    judged: str = ""
     twin: str | None = None
 
     @property

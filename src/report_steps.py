@@ -332,6 +332,7 @@ MEASURED = (
         "Stage 15: adapting during play",
         "A game changes under the policy that plays it. What brings it back, without labels?",
         main=r"^Pong: (noise|palette drift) \| (ReSU, (?!stream|photo|tone, reh|oracle,)|DQN network, tone)",
+        judged=r"^(Pong|Breakout): .*tone map|^Pong, (all|noise|undisturbed|mean of all shifts: ReSU, tone)",
     ),
     _plain(
         "continual_games",
