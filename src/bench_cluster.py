@@ -89,15 +89,19 @@ def cluster_of(n: int, memory: str) -> Iterator[Any]:
     """A scheduler with n workers on this machine, a core each, used by joblib; yields Dask's LocalCluster."""
     from dask.distributed import Client, LocalCluster  # slow to import
 
-    with LocalCluster(
+    cluster = LocalCluster(
         n_workers=n, threads_per_worker=1, processes=True, memory_limit=memory, dashboard_address=None, silence_logs=50
-    ) as cluster:
+    )
+    try:
         cluster.wait_for_workers(n)
         with Client(cluster.scheduler_address) as client:
             for i, address in enumerate(client.scheduler_info()["workers"]):
                 client.run(keep_to_core, i, workers=[address])
         with workers.cluster(cluster.scheduler_address):
             yield cluster
+    finally:
+        with contextlib.suppress(UnboundLocalError):  # what distributed says when closing was cancelled half way
+            cluster.close()
 
 
 def keep_to_core(i: int) -> None:
