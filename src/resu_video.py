@@ -280,13 +280,20 @@ def _video(path: Path) -> _Source:
     def read() -> Iterator[np.ndarray]:
         with opened() as (container, stream):
             stream.thread_type = "AUTO"
-            for frame in container.decode(stream):
-                yield frame.to_ndarray(format="rgb24")
+            n = 0
+            try:
+                for frame in container.decode(stream):
+                    n += 1
+                    yield frame.to_ndarray(format="rgb24")
+            except av.error.InvalidDataError:  # of half a picture one thread says this, several say nothing
+                if not 0 < n < least:
+                    raise
 
     with opened() as (container, stream):
         exact, fps = stream.frames, float(stream.average_rate or 0)
         about = round((container.duration or 0) / av.time_base * fps)
-    return _Source(read, exact or about or None, exact or SHORT * about - 1, fps or None)
+    least = exact or SHORT * about - 1
+    return _Source(read, exact or about or None, least, fps or None)
 
 
 def _array(path: Path) -> _Source:
