@@ -91,6 +91,10 @@ class SteppedHead:
         self._image = self._last.astype(np.float64) @ self._weights[0][:-1] + self._weights[0][-1]
         return self.logits(x)
 
+    def scores(self, x: np.ndarray) -> np.ndarray:
+        """As `logits`; a first sample begins. Raises ValueError for another D."""
+        return self.reset(x) if self._last is None else self.logits(x)
+
     def logits(self, x: np.ndarray) -> np.ndarray:
         """Class scores: x (D,) -> (C,) float32. Raises ValueError before `reset`, or for another D."""
         if self._last is None or x.shape != self._last.shape:

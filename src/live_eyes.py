@@ -224,7 +224,7 @@ class LiveClone:
         assert isinstance(clone.code, ReSUEncoder)
         self.follows, self.class_names = follows, clone.class_names
         self.eye = Eye(clone.code)
-        self._stepped, self._known = SteppedHead(clone.head), False
+        self._stepped = SteppedHead(clone.head)
         self._adaptation = Adaptation(follows, clock, clone.code) if follows in MODES else None
         self._tone = ToneMap(memory.picture) if memory and "tone" in follows else None
         how = follows.removeprefix("tone, ")
@@ -249,13 +249,11 @@ class LiveClone:
             self._turn_to(self._denoising.look(frame, self.eye.encoder))
         if self._statistics is not None:
             self._turn_to(self._statistics.look(self.eye.features))
-        scores = (self._stepped.logits if self._known else self._stepped.reset)(self.eye.features)
-        self._known = True
-        return int(scores.argmax())
+        return int(self._stepped.scores(self.eye.features).argmax())
 
     def _turn_to(self, head: DenseHead | None) -> None:
         if head is not None:
-            self._stepped, self._known = SteppedHead(head), False
+            self._stepped = SteppedHead(head)
 
 
 class Following:

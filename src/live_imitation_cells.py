@@ -90,7 +90,6 @@ class Learner:
         self._features: list[np.ndarray] = []  # under the present code
         self._sums = RidgeSums(encoder.n_features, n_classes)
         self._stepped: SteppedHead | None = None
-        self._known = False
 
     def act(self, frame: np.ndarray, fresh: bool, said: int) -> int:
         """See a frame, the first of a game if fresh; be told the teacher's class; choose one."""
@@ -101,12 +100,10 @@ class Learner:
         self._said.append(said)
         self._features.append(self.eye.features)
         if len(self._said) % LESSON == 0:
-            self._stepped, self._known = SteppedHead(self._lesson()), False
+            self._stepped = SteppedHead(self._lesson())
         if self._stepped is None:
             return int(self._rng.integers(self._n_classes))
-        scores = (self._stepped.logits if self._known else self._stepped.reset)(self.eye.features)
-        self._known = True
-        return int(scores.argmax())
+        return int(self._stepped.scores(self.eye.features).argmax())
 
     def _lesson(self) -> DenseHead:
         new = slice(len(self._said) - LESSON, len(self._said))

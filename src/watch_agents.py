@@ -72,7 +72,6 @@ class Agent:
         if self.player.policy is not None:
             self.player.policy.start(rng, self.world.action_names)
         self._stepped = SteppedHead(self.player.head) if self.player.head is not None else None
-        self._known = False
         self._actions = [self.world.action_names.index(name) for name in self.player.class_names]
 
     def disturb(self, shift: Shift | None) -> None:
@@ -119,8 +118,7 @@ class Agent:
 
     def _choose(self, frame: np.ndarray, keys: Sequence[str]) -> int:
         if self._stepped is not None and self.eye is not None:
-            scores = (self._stepped.logits if self._known else self._stepped.reset)(self.eye.features)
-            self._known = True
+            scores = self._stepped.scores(self.eye.features)
             self.scores = [round(float(score), 3) for score in scores]
             return self._actions[int(scores.argmax())]
         if self.player.policy is not None:

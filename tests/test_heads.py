@@ -118,6 +118,9 @@ def test_a_stepped_head_gives_the_heads_scores_and_looks_at_every_input(hidden):
     with pytest.raises(ValueError, match="size"):
         stepped.logits(x[:5])
     assert np.array_equal(stepped.logits(np.repeat(x, 2)[::2]), stepped.logits(x))  # strides do not matter
+    fresh, known = SteppedHead(head), SteppedHead(head)
+    assert np.array_equal(fresh.scores(x), known.reset(x)), "a first sample begins"
+    assert np.array_equal(fresh.scores(x + 1), known.logits(x + 1))
 
 
 def test_heads_trained_side_by_side_are_those_trained_alone_and_threads_come_back():
