@@ -18,6 +18,7 @@ import numpy as np
 import atari_play
 import cloning
 import resu_controls
+import trained_cache
 from atari_play import Buffer, Policy
 from cloning import Clone
 from dense_head import DenseHead
@@ -31,7 +32,6 @@ from trained_cache import Setup
 GAMES = ("pong", "breakout", "space_invaders", "asteroids", "enduro")
 BEST = ("asteroids", "enduro")  # whose best player is imitated: Asteroids' first one plays at random
 STRENGTH, N_UNITS = 1e-3, 2048  # of ridge heads, and random units below them; chosen on seed 77
-HELD_OUT = 0.1  # of each game's frames: they choose a network's epoch
 REPLAYED = 0.1  # of the frames of each game before, trained on again beside a new one
 
 
@@ -104,11 +104,9 @@ def lessons(setup: Setup, folder: Path, seed: int, games: Iterable[str]) -> list
     names, found = class_names(setup), []
     for game in games:
         its = setup_of(setup, game)
-        buffer = its.demonstrations(folder, game, seed)
-        actions = atari_play.environment(game=game, **its.env(game)).action_names
-        own = cloning.class_indices(buffer.targets, actions, its.classes(game))
-        classes = np.array([names.index(name) for name in its.classes(game)])[own]
-        found.append(Lesson(game, buffer, classes, *cloning.split_by_game(buffer, HELD_OUT)))
+        own = trained_cache.taught(its, folder, game, seed)
+        classes = np.array([names.index(name) for name in its.classes(game)])[own.classes]
+        found.append(Lesson(game, own.buffer, classes, own.taught, own.held_out))
     return found
 
 

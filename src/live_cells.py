@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, cast
 
 import numpy as np
 
@@ -20,13 +20,12 @@ import cloning
 import recipes
 import resu_controls
 from atari_env import AtariEnv
-from atari_play import Buffer
 from cloning import Clone
 from game_shifts import Shift
 from live_eyes import Follows, LiveClone, Memory
 from players import TASKS
 from stage_run import SPREAD, Run, measured
-from trained_cache import Setup, clone_of, fit
+from trained_cache import Setup, clone_of, fit, taught
 
 BIN = 250  # steps over which points are counted
 KEPT, PICTURED = 5_000, 500  # samples and frames of home from which an agent's memory is made
@@ -183,16 +182,13 @@ def _live(folder: Path, s: Setting) -> Live:
     if s.arm.code == "network":
         import live_networks  # torch takes seconds to load
 
-        follows: Any = s.arm.follows
         model, memory = network(s.setup, folder, game, s.seed), home(s.setup, folder, game, "ReSU", s.seed)[1]
-        return live_networks.LiveNet(model, s.setup.classes(game), follows, memory.picture, CLOCK)
+        net_follows = cast(live_networks.FollowsNet, s.arm.follows)
+        return live_networks.LiveNet(model, s.setup.classes(game), net_follows, memory.picture, CLOCK)
     clone, memory = home(s.setup, folder, game, s.arm.code, s.seed)
     if s.arm.follows.startswith("oracle"):
-        clone = oracle(s, folder, clone)
-        return LiveClone(clone, "nothing", memory, CLOCK, s.seed)
-    how: Any = s.arm.follows
-    found: Follows = how
-    return LiveClone(clone, found, memory, CLOCK, s.seed)
+        return LiveClone(oracle(s, folder, clone), "nothing", memory, CLOCK, s.seed)
+    return LiveClone(clone, cast(Follows, s.arm.follows), memory, CLOCK, s.seed)
 
 
 @lru_cache(maxsize=4)
@@ -212,16 +208,8 @@ def network(setup: Setup, folder: Path, game: str, seed: int) -> Any:
     """The network that was trained on the undisturbed game; the last one stays in memory."""
     import live_networks
 
-    buffer, classes, taught = _lesson(setup, folder, game, seed)
-    return live_networks.fit(buffer, classes, len(setup.classes(game)), seed, taught, NET_EPOCHS)
-
-
-def _lesson(setup: Setup, folder: Path, game: str, seed: int) -> tuple[Buffer, np.ndarray, np.ndarray]:
-    """A game's demonstrations, their classes, and the steps that are trained on."""
-    buffer = setup.demonstrations(folder, game, seed)
-    actions = atari_play.environment(game=game, **setup.env(game)).action_names
-    classes = cloning.class_indices(buffer.targets, actions, setup.classes(game))
-    return buffer, classes, cloning.split_by_game(buffer, 0.1)[0]
+    lesson, n_classes = taught(setup, folder, game, seed), len(setup.classes(game))
+    return live_networks.fit(lesson.buffer, lesson.classes, n_classes, seed, lesson.taught, NET_EPOCHS)
 
 
 def oracle(s: Setting, folder: Path, clone: Clone) -> Clone:

@@ -9,7 +9,7 @@ own play by gradient steps (PAD: Hansen et al. 2021).
 from __future__ import annotations
 
 from collections import deque
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import torch
@@ -22,7 +22,6 @@ from convnet import N_FRAMES, N_TRUNK, ConvNet
 from resu_photometry import ToneMap
 
 FollowsNet = Literal["nothing", "statistics", "inverse dynamics", "tone"]
-FOLLOWS_NET: tuple[FollowsNet, ...] = get_args(FollowsNet)
 LEARNING_RATE = 1e-3  # of the training
 RATE = 1e-4  # of gradient steps at play, the best of three tried (PLAN.md)
 KEPT, EVERY = 16, 8  # transitions of a gradient step, and steps between them

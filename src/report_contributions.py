@@ -83,10 +83,13 @@ def contributions(results: Mapping[str, Mapping[str, Any]]) -> list[Contribution
     found = []
     for step in report_steps.STEPS:
         document = results.get(step.name)
-        if document is None or not step.heading or not _usual(document.get("config", {})):
+        if document is None or not step.heading:
+            continue
+        config = document.get("config", {})
+        if not _usual(config):
             continue
         words = {verdict["id"]: verdict["verdict"] for verdict in document["verdicts"]}
-        config = document.get("config", {})
+        expert = config.get("expert", "")
         idle = words.get(ABOVE_RANDOM, SUPPORTED) != SUPPORTED
         for verdict in document["verdicts"]:
             estimate = read_estimate(verdict["estimate"])
@@ -94,11 +97,17 @@ def contributions(results: Mapping[str, Mapping[str, Any]]) -> list[Contribution
                 match = re.fullmatch(pattern, verdict["id"])
                 if match and estimate is not None:
                     what = match.groupdict().get("what") or ""
-                    game = _game(step.name, what, config)
-                    margin = _margin(document["verdicts"], what)
-                    expert, aggregated = config.get("expert", ""), bool(config.get("dagger_rounds"))
-                    other = expert if expert not in USUAL else ""
-                    one = Contribution(step.name, what, game, control, estimate, margin, idle, other, aggregated)
+                    one = Contribution(
+                        result=step.name,
+                        what=what,
+                        game=_game(step.name, what, config),
+                        control=control,
+                        found=estimate,
+                        margin=_margin(document["verdicts"], what),
+                        idle=idle,
+                        expert=expert if expert not in USUAL else "",
+                        aggregated=bool(config.get("dagger_rounds")),
+                    )
                     found.append(one)
     return found
 

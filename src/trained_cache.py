@@ -28,6 +28,7 @@ from resu_conv import ReSUEncoder
 from stage_run import key_of, late
 
 T = TypeVar("T")
+HELD_OUT = 0.1  # of the demonstrations: whole games, which choose an epoch
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,23 @@ def _in_memory(
     return replace(buffer, frames=np.array(buffer.frames))
 
 
+class Taught(NamedTuple):
+    """A game's demonstrations, their classes (T,), and which steps are trained on and held out, as indices."""
+
+    buffer: atari_play.Buffer
+    classes: np.ndarray
+    taught: np.ndarray
+    held_out: np.ndarray
+
+
+def taught(setup: Setup, folder: Path, game: str, seed: int) -> Taught:
+    """This seed's, for networks that imitate the game's player; a tenth is held out."""
+    buffer = setup.demonstrations(folder, game, seed)
+    actions = atari_play.environment(game=game, **setup.env(game)).action_names
+    classes = cloning.class_indices(buffer.targets, actions, setup.classes(game))
+    return Taught(buffer, classes, *cloning.split_by_game(buffer, HELD_OUT))
+
+
 @lru_cache(maxsize=8)
 def fit(setup: Setup, folder: Path, game: str, seed: int) -> ReSUEncoder:
     """The encoder fitted on this seed's demonstrations of a game; the last few asked for stay in memory."""
@@ -147,10 +165,9 @@ def cnn_of(
                are the game's own in any case
     last_only  train the last layer alone
     """
-    demonstrated = setup.demonstrations(folder, game, seed)
-    names, actions = setup.classes(game), atari_play.environment(game=game, **setup.env(game)).action_names
-    model = convnet.new(len(names), seed)
-    model.centre(demonstrated.frames)
+    lesson = taught(setup, folder, game, seed)
+    model = convnet.new(len(setup.classes(game)), seed)
+    model.centre(lesson.buffer.frames)
     if start is not None:
         model.trunk.load_state_dict(start.trunk.state_dict())
     options: dict[str, Any] = {"epochs": epochs, "learning_rate": learning_rate, "last_only": last_only}
@@ -159,9 +176,7 @@ def cnn_of(
     if found:
         return Trained(ConvNet.from_bytes(path.read_bytes()), *found)
     started = time.perf_counter()
-    classes = cloning.class_indices(demonstrated.targets, actions, names)
-    taught, held_out = cloning.split_by_game(demonstrated, 0.1)
-    accuracies = convnet.fit(model, demonstrated, classes, seed, taught, held_out, **options)
+    accuracies = convnet.fit(model, lesson.buffer, lesson.classes, seed, lesson.taught, lesson.held_out, **options)
     convnet.save(model, path)
     record = _record(path, max(accuracies), time.perf_counter() - started)
     return Trained(ConvNet.from_bytes(model.to_bytes()), *record)
