@@ -23,7 +23,7 @@ from resu_photometry import ToneMap
 
 FollowsNet = Literal["nothing", "statistics", "inverse dynamics", "tone"]
 LEARNING_RATE = 1e-3  # of the training
-RATE = 1e-4  # of gradient steps at play, the best of three tried (PLAN.md)
+RATE = 1e-4  # of gradient steps at play; not tuned (PLAN.md says what was tried afterwards)
 KEPT, EVERY = 16, 8  # transitions of a gradient step, and steps between them
 
 
