@@ -124,7 +124,7 @@ def _columns(labels: Sequence[str]) -> int:
     for n in range(len(labels), 1, -1):
         widths = [max(len(label) for label in labels[-(-len(labels) // n) * i :][: -(-len(labels) // n)] or ("",))
                   for i in range(n)]  # fmt: skip
-        if sum(0.065 * width + 0.5 for width in widths) <= WIDTH:
+        if sum(0.065 * width + 0.52 for width in widths) <= WIDTH:
             return n
     return 1
 

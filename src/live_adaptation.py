@@ -16,7 +16,7 @@ Run        python src/live_adaptation.py            (5 h on one core)
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -257,17 +257,17 @@ def _figure(c: Config, played: Mapping[World, Mapping[Arm, Results]]) -> figures
 
 
 def _learned_figure(c: Config, learned: Mapping[str, Results]) -> figures.Figure:
-    """Points against steps while a teacher gives labels."""
-    plots = []
-    for where in dict.fromkeys(label.split(", ")[0] for label in learned):
-        curves = {}
-        for label, its in learned.items():
-            if label.startswith(f"{where}, "):
-                points = np.array([cell["points"] for cell in its])
-                curves[label.split(", ", 1)[1]] = (BIN * (1 + np.arange(points.shape[1])), points)
-        plots.append(figures_curves.Plot(where, curves, "steps since the change"))
-    title = f"A head that is taught while it plays, by code\nn = {c.seeds} seeds"
-    return figures.page(title, [figures_curves.Plots(plots, "points per 1,000 steps", alike=False)])
+    """Points against steps while a teacher gives labels: by world and head, a curve for each code."""
+    blocks = []
+    for where in dict.fromkeys(world.label for _, world, _, _ in LEARNED):
+        plots = []
+        for head in get_args(live_imitation_cells.Head):
+            its = {code: learned[f"{where}, {code}, {head}"] for code in get_args(live_imitation_cells.Code)}
+            points = {code: np.array([cell["points"] for cell in cells]) for code, cells in its.items()}
+            curves = {code: (BIN * (1 + np.arange(found.shape[1])), found) for code, found in points.items()}
+            plots.append(figures_curves.Plot(f"{where}, {head}", curves, "steps since the change"))
+        blocks.append(figures_curves.Plots(plots, "points per 1,000 steps"))
+    return figures.page(f"A head that is taught while it plays, by code\nn = {c.seeds} seeds", blocks)
 
 
 STAGE = Stage(__file__, Config, cells, report, smoke=SMOKE, check=check)
